@@ -1,0 +1,384 @@
+"""The value types of the contract: what drivers take and return. No behaviour beyond parsing.
+
+The data's way: `View` (discovery) → `Entry`, `WatchUpdate` (store) → `CounterKey`, `Count`
+(counters) → policy input (enrichment, policy) → `Decision`.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeAlias
+
+from formal_cluster.errors import ConfigError
+
+JSON: TypeAlias = (
+    "None | bool | int | float | str | Sequence[JSON] | Mapping[str, JSON]"
+)
+"""A JSON value. Counters are always `int`: Rego orders strings above numbers."""
+
+
+# ── discovery ────────────────────────────────────────────────────────────────────────────────
+
+
+class InstanceState(enum.StrEnum):
+    """What the platform says of an instance."""
+
+    RUNNING = "running"
+    STARTING = "starting"
+    STOPPED = "stopped"
+    """The platform vouches that it is dead and will not come back. Evidence for removal."""
+    UNKNOWN = "unknown"
+    """Expected or seen once, nothing certain. Never evidence of anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One proxy process, as discovery sees it.
+
+    Attributes:
+        id: The identity the platform gives it (ECS task ARN, pod UID) or the configured one.
+            Two lives of one process share an id only if the platform says so.
+        address: IP address or host name that the other instances reach it at, without a port.
+        state: What the platform says of it.
+        client_port: The state server's client port when it differs from the store's setting.
+        peer_port: Likewise for the peer port.
+        started_at: When the platform started it, seconds since the Unix epoch.
+        zone: Availability zone, for spreading members.
+        generation: Deployment or revision, for preferring newer instances.
+    """
+
+    id: str
+    address: str
+    state: InstanceState = InstanceState.UNKNOWN
+    client_port: int | None = None
+    peer_port: int | None = None
+    started_at: float | None = None
+    zone: str | None = None
+    generation: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """All instances a driver knows of at one moment, itself included.
+
+    Attributes:
+        instances: Sorted by id, ids unique.
+        complete: Whether an instance missing from the view is known not to exist. A driver that
+            could read only a part of its sources sets this to False.
+    """
+
+    instances: tuple[Instance, ...]
+    complete: bool = True
+
+
+# ── store ────────────────────────────────────────────────────────────────────────────────────
+
+
+class Capability(enum.StrEnum):
+    """What a store promises. Declared by the driver, checked by the conformance suite,
+    enforced by core: a feature that needs a capability is refused on a store without it."""
+
+    LINEARIZABLE_READS = "linearizable-reads"
+    LINEARIZABLE_WRITES = "linearizable-writes"
+    COMPARE_AND_SWAP = "compare-and-swap"
+    TTL = "ttl"
+    WATCH = "watch"
+    WATCH_HISTORY = "watch-history"
+    """A watch can start at an older revision and sees every change since, or `Compacted`."""
+    LIST_AT_ONE_REVISION = "list-at-one-revision"
+    SURVIVES_RESTART = "survives-restart"
+    SURVIVES_MINORITY_LOSS = "survives-minority-loss"
+    SHARED = "shared"
+    """Several instances see the same keys. A store without it serves one process alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One key as stored. `revision` is that of its last change."""
+
+    key: bytes
+    value: bytes
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """All entries below a prefix at one `revision`, sorted by key."""
+
+    entries: tuple[Entry, ...]
+    revision: int
+
+
+class EventKind(enum.StrEnum):
+    PUT = "put"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One change of one key. `value` is empty for a deletion."""
+
+    kind: EventKind
+    key: bytes
+    value: bytes
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class WatchUpdate:
+    """What a watch yields: every change of the prefix up to and including `revision`.
+
+    `events` are ordered by revision and may be empty: then nothing changed and the update only
+    says how far the watch is. A revision's events are never torn between two updates.
+    """
+
+    events: tuple[Event, ...]
+    revision: int
+
+
+class StoreState(enum.StrEnum):
+    STARTING = "starting"
+    """Forming, joining or catching up; it has not served yet."""
+    SERVING = "serving"
+    """Reads and writes are answered by a quorum."""
+    NO_QUORUM = "no-quorum"
+    """It served once and cannot now; it keeps trying."""
+    FAILED = "failed"
+    """It cannot start until the cause in `last_error` goes; it keeps trying."""
+    STOPPED = "stopped"
+
+
+class Role(enum.StrEnum):
+    VOTER = "voter"
+    LEARNER = "learner"
+    CLIENT = "client"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One state server of the store's cluster.
+
+    Attributes:
+        id: The id of the instance it belongs to.
+        healthy: Whether it answered when it was last asked; None before that.
+    """
+
+    id: str
+    address: str
+    role: Role
+    healthy: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStatus:
+    """A store's condition, from memory: reading it does no I/O.
+
+    Attributes:
+        stale_ms: Milliseconds since a quorum last answered; None if it never did.
+        leader: Instance id of the leader, None when there is none or it is not known.
+        last_error: What keeps the store from serving, with the mend; None when it serves.
+    """
+
+    state: StoreState
+    role: Role | None = None
+    leader: str | None = None
+    members: tuple[Member, ...] = ()
+    cluster_id: str | None = None
+    revision: int | None = None
+    stale_ms: int | None = None
+    last_error: str | None = None
+
+
+# ── counters ─────────────────────────────────────────────────────────────────────────────────
+
+_UNIT_MS = {"second": 1_000, "minute": 60_000, "hour": 3_600_000, "day": 86_400_000}
+_WINDOW = re.compile(r"last_(?:([1-9]\d{0,6})_)?(second|minute|hour|day)(s?)\Z")
+_LONGEST_WINDOW_MS = 31 * _UNIT_MS["day"]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A sliding window that ends now: `last_minute`, `last_10_seconds`, …"""
+
+    name: str
+    length_ms: int
+
+    @classmethod
+    def parse(cls, name: str) -> Window:
+        """Read a window's name: `last_<unit>` or `last_<n>_<unit>[s]`, at most 31 days.
+
+        Raises:
+            ConfigError: The name is none of these. The message lists the valid forms.
+        """
+        match = _WINDOW.fullmatch(name)
+        if match is None or (match[1] is None and match[3]):
+            raise ConfigError(
+                f"{name!r} is not a window; use last_second, last_minute, last_hour, last_day "
+                "or last_<n>_<unit>, for example last_10_seconds"
+            )
+        length_ms = int(match[1] or 1) * _UNIT_MS[match[2]]
+        if length_ms > _LONGEST_WINDOW_MS:
+            raise ConfigError(f"window {name!r} is longer than 31 days, the longest one kept")
+        return cls(name, length_ms)
+
+
+class Grade(enum.StrEnum):
+    """How a counter agrees with the other instances before a decision."""
+
+    EVENTUAL = "eventual"
+    """Decided in local memory, shared within one flush interval."""
+    STRICT = "strict"
+    """Placed in the shared log first, decided on the count before it: never overshoots."""
+
+
+class OnDegraded(enum.StrEnum):
+    """What a counter does while the shared state cannot be reached."""
+
+    LOCAL = "local"
+    """Go on with what this instance has counted and last heard."""
+    BLOCK = "block"
+    ALLOW = "allow"
+    """Read as zero, so that no threshold fires."""
+
+
+class CounterKey(NamedTuple):
+    """What is counted: a counter and the subject it is kept for, e.g. (user, bucket)."""
+
+    counter: str
+    subject: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CounterRead:
+    """A key and the windows of it that a policy reads."""
+
+    key: CounterKey
+    windows: tuple[Window, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """The hits of one key in one window, *without* the attempt that is being decided.
+
+    Attributes:
+        value: Never less than the true number in log time.
+        exact: False when `value` was rounded up because the subject is busier than the exact
+            log kept for it.
+    """
+
+    value: int
+    exact: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class CountersStatus:
+    """The counters' condition, from memory.
+
+    Attributes:
+        caught_up: Whether the shared history has been read up to this instance's own start.
+        stale_ms: Milliseconds since what is held was last known to be current; None if never.
+        revision: Store revision of the last record folded in.
+        log_time_ms: The log's clock, milliseconds since the Unix epoch; None before any record.
+        subjects: Number of subjects held.
+        pending: Hits decided here and not yet confirmed by the log.
+    """
+
+    caught_up: bool
+    stale_ms: int | None
+    revision: int
+    log_time_ms: int | None
+    subjects: int
+    pending: int
+
+
+# ── policy ───────────────────────────────────────────────────────────────────────────────────
+
+
+class Stage(enum.StrEnum):
+    """A point in a request's life at which policies are asked."""
+
+    SESSION = "session"
+    PRE_REQUEST = "pre_request"
+    POST_REQUEST = "post_request"
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """Rule names that a policy may use for this stage, newer name last."""
+        return _STAGE_RULES[self]
+
+
+_STAGE_RULES = {
+    Stage.SESSION: ("session",),
+    Stage.PRE_REQUEST: ("pre_request", "request"),
+    Stage.POST_REQUEST: ("post_request", "response"),
+}
+STAGE_BY_NAME: Mapping[str, Stage] = {
+    rule: stage for stage, rules in _STAGE_RULES.items() for rule in rules
+}
+"""Every accepted stage name, older and newer, and the stage it means."""
+
+
+class ClusterState(enum.StrEnum):
+    """How this instance stands to the others."""
+
+    CLUSTERED = "clustered"
+    DEGRADED = "degraded"
+    """It was part of the cluster and cannot reach a quorum, or is not caught up."""
+    STANDALONE = "standalone"
+    """It never joined: the state server has not started or cannot."""
+
+
+@dataclass(frozen=True, slots=True)
+class CounterReading:
+    """One counter value as a policy saw it, the present attempt included where it counts."""
+
+    path: str
+    key: CounterKey
+    window: str
+    value: int
+    exact: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyOutcome:
+    """What one policy returned. `result` is None when the stage's rule was undefined."""
+
+    policy: str
+    result: Mapping[str, JSON] | None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The merged answer of all policies at one stage, with the counters it saw.
+
+    Attributes:
+        id: Unique; joins the answer with the decision log.
+        result: The winning policy's result; None when no policy had anything to say.
+        grade: The grade it was decided with; None when it read no counter.
+        revision: Store revision the counters were current to.
+        reason: Set when the framework decided, not a policy (error, degraded counter).
+    """
+
+    id: str
+    stage: Stage
+    result: Mapping[str, JSON] | None
+    counters: tuple[CounterReading, ...] = ()
+    outcomes: tuple[PolicyOutcome, ...] = ()
+    cluster: ClusterState = ClusterState.STANDALONE
+    grade: Grade | None = None
+    revision: int | None = None
+    reason: str | None = None
+    action: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        action = "allow" if self.result is None else self.result.get("action")
+        object.__setattr__(self, "action", action if isinstance(action, str) else "allow")
+
+    @property
+    def permitted(self) -> bool:
+        """Whether the access may happen (perhaps masked or rewritten). Denied ones do not count."""
+        return self.action != "block"

@@ -1,0 +1,223 @@
+"""What a driver must provide, as typed Protocols: nothing to inherit from.
+
+A driver's factory hook (see `hookspecs`) returns one of these. Methods that do I/O are `async`;
+everything else must return at once. Errors are those of `formal_cluster.errors`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+from formal_cluster.model import (
+    Capability,
+    Count,
+    CounterRead,
+    CountersStatus,
+    Entry,
+    Instance,
+    Listing,
+    Stage,
+    StoreStatus,
+    View,
+    WatchUpdate,
+)
+
+
+@runtime_checkable
+class Discovery(Protocol):
+    """Answers: which instances exist, and in what state?"""
+
+    async def identify(self) -> Instance:
+        """This process's own instance.
+
+        Raises:
+            DiscoveryError: The process does not run where this driver works; fatal at start-up.
+        """
+        ...
+
+    async def discover(self) -> View:
+        """A fresh view, this instance included.
+
+        Raises:
+            DiscoveryUnavailable: The platform did not answer, or answered with nothing.
+        """
+        ...
+
+    def watch(self) -> AsyncGenerator[View, None]:
+        """Views from now on: one at once, then one at each change. Never ends by itself.
+
+        A failed read is not yielded and ends nothing; the driver retries with back-off.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Release connections and threads. Called once, also after errors."""
+        ...
+
+
+@runtime_checkable
+class StateStore(Protocol):
+    """An ordered key-value store shared by all instances.
+
+    Keys and values are bytes. Every change gets a store-wide, strictly increasing revision.
+    """
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What this store promises with its present settings."""
+        ...
+
+    async def start(self) -> None:
+        """Begin to serve in the background and return soon, whether or not serving is possible.
+
+        A store that cannot serve yet says why in `status()`, keeps trying, and raises
+        `Unavailable` from its operations.
+
+        Raises:
+            ConfigError: The settings can never work.
+        """
+        ...
+
+    async def stop(self) -> None:
+        """Stop serving and release everything, child processes included. Idempotent."""
+        ...
+
+    def status(self) -> StoreStatus:
+        """The present condition, from memory. Callable from any thread."""
+        ...
+
+    async def get(self, key: bytes) -> Entry | None:
+        """The key's entry, at least as new as any change acknowledged before the call.
+
+        Raises:
+            Unavailable: No quorum answered.
+        """
+        ...
+
+    async def list(self, prefix: bytes) -> Listing:
+        """Every entry below `prefix`, all as of one revision. Large listings are paged inside.
+
+        Raises:
+            Unavailable: No quorum answered.
+        """
+        ...
+
+    async def put(
+        self,
+        key: bytes,
+        value: bytes,
+        *,
+        if_revision: int | None = None,
+        ttl: float | None = None,
+    ) -> int:
+        """Write a key and return the change's revision.
+
+        Args:
+            if_revision: Write only if the key's revision is this; 0 means it must not exist.
+            ttl: Seconds after which the key vanishes, with a delete event.
+
+        Raises:
+            Conflict: `if_revision` did not hold.
+            Unavailable: Certainly not written.
+            OutcomeUnknown: Perhaps written.
+            NotWritable: Refused until an operator acts.
+        """
+        ...
+
+    async def delete(self, key: bytes, *, if_revision: int | None = None) -> int | None:
+        """Remove a key; the change's revision, or None when there was no such key.
+
+        Raises: as `put`.
+        """
+        ...
+
+    def watch(
+        self, prefix: bytes, *, from_revision: int | None = None
+    ) -> AsyncGenerator[WatchUpdate, None]:
+        """Every change below `prefix` with revision ≥ `from_revision` (None: from now on).
+
+        Ordered and without gaps. Lost connections are resumed inside the driver; while the store
+        is away the generator just waits.
+
+        Raises:
+            Compacted: That history is gone. Never skipped silently.
+        """
+        ...
+
+
+class Attempt(Protocol):
+    """One access on its way to a decision.
+
+    `counts` holds, for each read and in the order of its windows, the hits *before* this attempt.
+    Exactly one of `commit` and `cancel` must be called; further calls do nothing.
+    """
+
+    @property
+    def counts(self) -> Sequence[Sequence[Count]]: ...
+
+    @property
+    def revision(self) -> int:
+        """Store revision the counts are current to."""
+        ...
+
+    def commit(self) -> None:
+        """The access was permitted: its hits stay counted."""
+        ...
+
+    def cancel(self) -> None:
+        """The access was denied: its hits are taken back."""
+        ...
+
+
+@runtime_checkable
+class Counters(Protocol):
+    """Cluster-wide sliding-window counters."""
+
+    async def start(self) -> None:
+        """Begin to follow the shared log in the background; returns at once."""
+        ...
+
+    async def stop(self) -> None:
+        """Flush what can be flushed within a second, then release everything. Idempotent."""
+        ...
+
+    def status(self) -> CountersStatus:
+        """The present condition, from memory. Callable from any thread."""
+        ...
+
+    def peek(self, reads: Sequence[CounterRead]) -> Sequence[Sequence[Count]]:
+        """Counts from local memory. Callable from any thread."""
+        ...
+
+    def attempt(self, reads: Sequence[CounterRead]) -> Attempt:
+        """Count an access in local memory (grade `eventual`). Callable from any thread."""
+        ...
+
+    async def attempt_strict(self, reads: Sequence[CounterRead], *, deadline_s: float) -> Attempt:
+        """Append an access to the log and return the counts before it in log order.
+
+        Raises:
+            CountersUnavailable: The log did not confirm it within `deadline_s` seconds.
+        """
+        ...
+
+
+PolicyInput = dict[str, Any]
+"""A policy's input document: a JSON object."""
+
+
+@runtime_checkable
+class Enricher(Protocol):
+    """Adds fields to a policy's input before the counters are read."""
+
+    def enrich(self, stage: Stage, document: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Fields to merge into the input, nested as in the input itself; {} for none.
+
+        Called for every decision, from any thread: it must not block. It must not change
+        `document`. Existing fields are kept unless the returned mapping names them.
+
+        Raises:
+            Exception: Handled as `enrichment.on_error` says (default: the decision is a block).
+        """
+        ...
