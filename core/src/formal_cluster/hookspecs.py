@@ -105,11 +105,19 @@ class CountersContext:
 
 @dataclass(frozen=True, slots=True)
 class ClusterInfo:
-    """The cluster's condition, as enrichers and policies see it."""
+    """The cluster's condition, as enrichers and policies see it.
+
+    Attributes:
+        stale_ms: Age of the counters in milliseconds; None if nothing was ever heard.
+        peers: Other members that are not known to be unhealthy.
+        reachable: Whether the counters' log is followed and current. A store that is not shared
+            may be reachable while the instance is standalone.
+    """
 
     state: ClusterState
     stale_ms: int | None
     peers: int
+    reachable: bool
 
 
 @dataclass(frozen=True, slots=True)

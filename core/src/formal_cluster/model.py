@@ -14,9 +14,7 @@ from typing import NamedTuple, TypeAlias
 
 from formal_cluster.errors import ConfigError
 
-JSON: TypeAlias = (
-    "None | bool | int | float | str | Sequence[JSON] | Mapping[str, JSON]"
-)
+JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
 """A JSON value. Counters are always `int`: Rego orders strings above numbers."""
 
 
@@ -113,6 +111,8 @@ class Listing:
 
 
 class EventKind(enum.StrEnum):
+    """What happened to a key."""
+
     PUT = "put"
     DELETE = "delete"
 
@@ -140,6 +140,8 @@ class WatchUpdate:
 
 
 class StoreState(enum.StrEnum):
+    """How far a store has come."""
+
     STARTING = "starting"
     """Forming, joining or catching up; it has not served yet."""
     SERVING = "serving"
@@ -152,6 +154,8 @@ class StoreState(enum.StrEnum):
 
 
 class Role(enum.StrEnum):
+    """An instance's part in the store's cluster."""
+
     VOTER = "voter"
     LEARNER = "learner"
     CLIENT = "client"
@@ -253,10 +257,15 @@ class CounterKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CounterRead:
-    """A key and the windows of it that a policy reads."""
+    """A key and the windows of it that a policy reads.
+
+    Attributes:
+        count_denied: A hit stays counted when the access is denied.
+    """
 
     key: CounterKey
     windows: tuple[Window, ...]
+    count_denied: bool = False
 
 
 @dataclass(frozen=True, slots=True)

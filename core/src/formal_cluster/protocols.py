@@ -137,11 +137,14 @@ class StateStore(Protocol):
     ) -> AsyncGenerator[WatchUpdate, None]:
         """Every change below `prefix` with revision ≥ `from_revision` (None: from now on).
 
-        Ordered and without gaps. Lost connections are resumed inside the driver; while the store
-        is away the generator just waits.
+        Ordered and without gaps. The first update comes as soon as the watch stands, perhaps
+        empty: with `from_revision=None` it says from where. An idle watch yields an empty update
+        about every second, so that its reader can tell quiet from stale. Lost connections are
+        resumed inside the driver; while the store is away the generator just waits.
 
         Raises:
             Compacted: That history is gone. Never skipped silently.
+            Unavailable: The store was stopped.
         """
         ...
 
@@ -149,12 +152,13 @@ class StateStore(Protocol):
 class Attempt(Protocol):
     """One access on its way to a decision.
 
-    `counts` holds, for each read and in the order of its windows, the hits *before* this attempt.
     Exactly one of `commit` and `cancel` must be called; further calls do nothing.
     """
 
     @property
-    def counts(self) -> Sequence[Sequence[Count]]: ...
+    def counts(self) -> Sequence[Sequence[Count]]:
+        """The hits before this attempt, per read and window."""
+        ...
 
     @property
     def revision(self) -> int:
@@ -166,7 +170,7 @@ class Attempt(Protocol):
         ...
 
     def cancel(self) -> None:
-        """The access was denied: its hits are taken back."""
+        """The access was denied: its hits are taken back, but for reads with `count_denied`."""
         ...
 
 

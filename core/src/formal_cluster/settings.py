@@ -103,8 +103,16 @@ class CounterSettings(_Section):
     count_denied: bool = Field(default=False, description="Whether denied attempts count too.")
     on_degraded: OnDegraded = Field(
         default=OnDegraded.LOCAL,
-        description="What it does while the shared state cannot be reached.",
+        description="What it does while the shared state cannot be reached. Default: local for an "
+        "eventual counter, block for a strict one.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _strict_blocks_by_default(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("grade") == Grade.STRICT:
+            return {"on_degraded": OnDegraded.BLOCK, **data}
+        return data
 
     def counts_at(self, stage: Stage) -> bool:
         """Whether an access at `stage` is a hit."""
@@ -164,6 +172,11 @@ class ServerSettings(_Section):
     port: int = Field(default=8181, ge=0, le=65_535, description="Port; 0 picks a free one.")
     max_body_bytes: int = Field(default=1 << 20, ge=1_024, description="Largest request body.")
     max_depth: int = Field(default=64, ge=4, le=200, description="Deepest nesting of an input.")
+    ready_after_seconds: float = Field(
+        default=30.0,
+        ge=0,
+        description="How long /ready waits for the cluster to form before serving alone.",
+    )
 
 
 class LogSettings(_Section):
@@ -173,7 +186,8 @@ class LogSettings(_Section):
         default="info", description="Least severe messages shown."
     )
     format: Literal["auto", "json", "text"] = Field(
-        default="auto", description="json: one object a line; text: for people; auto: text on a "
+        default="auto",
+        description="json: one object a line; text: for people; auto: text on a "
         "terminal, else json.",
     )
     decisions: Path | None = Field(
