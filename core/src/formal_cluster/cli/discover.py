@@ -1,0 +1,148 @@
+"""`formal-cluster discover`: who exists, as the configured discovery drivers see it.
+
+It asks the platform itself and needs no running instance, but has to run where one would: in the
+task, the pod or on the machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import json
+import logging
+import os
+import sys
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import click
+
+from formal_cluster.cli.options import config_option, json_option
+from formal_cluster.discovery.merge import MergedDiscovery
+from formal_cluster.errors import DiscoveryError
+from formal_cluster.hookspecs import DiscoveryContext
+from formal_cluster.logs import configure_logging
+from formal_cluster.model import Instance, InstanceState, View
+from formal_cluster.plugins import PluginManager
+from formal_cluster.protocols import Discovery
+from formal_cluster.settings import Settings
+from formal_cluster.settings_file import load_settings
+
+_INTERRUPTED = 130
+_STYLES = {
+    InstanceState.RUNNING: "green",
+    InstanceState.STARTING: "yellow",
+    InstanceState.STOPPED: "red",
+    InstanceState.UNKNOWN: "dim",
+}
+
+
+@click.command()
+@config_option
+@json_option
+@click.option("--watch", is_flag=True, help="Go on, with each change, until interrupted.")
+def discover(config: Path | None, *, as_json: bool, watch: bool) -> None:
+    """Show the instances that the configured discovery drivers see.
+
+    With --json --watch each line is one view. Exit code: 0 the view was shown, 1 the platform did
+    not answer or this process is not one of the instances, 2 the settings are wrong.
+    """
+    settings = load_settings(config, os.environ)
+    # What goes right is on stdout, and SDKs are talkative: only what goes wrong is logged.
+    configure_logging(settings.log.model_copy(update={"level": "warning"}))
+    try:
+        asyncio.run(_run(settings, as_json=as_json, watch=watch))
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
+
+
+async def _run(settings: Settings, *, as_json: bool, watch: bool) -> None:
+    async with aclosing(_open(settings)) as discovery:
+        me = await _identified(discovery)
+        my_id = me.id if isinstance(me, Instance) else None
+        if not watch:
+            _show(await discovery.discover(), my_id, as_json=as_json, indent=2)
+            if isinstance(me, DiscoveryError):
+                raise me
+            return
+        if isinstance(me, DiscoveryError):
+            click.echo(f"warning: {me}", err=True)
+        async with aclosing(discovery.watch()) as views:
+            async for view in views:
+                _show(view, my_id, as_json=as_json, indent=None)
+
+
+def _open(settings: Settings) -> Discovery:
+    plugins = PluginManager.from_settings(settings)
+    context = DiscoveryContext(settings.instance.id, logging.getLogger("formal_cluster.discovery"))
+    drivers = [plugins.create_discovery(name, context) for name in settings.discovery.drivers]
+    # Alone, a driver speaks for itself: merged, its failure would be told twice, log and error.
+    return drivers[0] if len(drivers) == 1 else MergedDiscovery(drivers)
+
+
+async def _identified(discovery: Discovery) -> Instance | DiscoveryError:
+    """This process; or why it is none of the instances, which the view may help to understand."""
+    try:
+        return await discovery.identify()
+    except DiscoveryError as error:
+        return error
+
+
+def document(view: View, my_id: str | None) -> dict[str, Any]:
+    """A view as `--json` prints it."""
+    return {
+        "self": my_id,
+        "complete": view.complete,
+        "instances": [_row(instance) for instance in view.instances],
+    }
+
+
+def _row(instance: Instance) -> dict[str, Any]:
+    return {
+        "id": instance.id,
+        "address": instance.address,
+        "client_port": instance.client_port,
+        "peer_port": instance.peer_port,
+        "state": instance.state.value,
+        "zone": instance.zone,
+        "started_at": instance.started_at,
+        "generation": instance.generation,
+    }
+
+
+def _show(view: View, my_id: str | None, *, as_json: bool, indent: int | None) -> None:
+    if as_json:
+        click.echo(json.dumps(document(view, my_id), indent=indent))
+    else:
+        _print(view, my_id)
+
+
+def _print(view: View, my_id: str | None) -> None:
+    from rich.console import Console
+    from rich.table import Column, Table
+    from rich.text import Text
+
+    names = ("", "instance", "address", "state", "zone", "started", "generation")
+    table = Table(*(Column(name, overflow="fold") for name in names))
+    for instance in view.instances:
+        table.add_row(
+            "*" if instance.id == my_id else "",
+            Text(instance.id),
+            Text(instance.address),
+            Text(instance.state, style=_STYLES[instance.state]),
+            instance.zone or "",
+            _started(instance.started_at),
+            Text(instance.generation or ""),
+        )
+    console = Console(highlight=False)
+    console.print(table)
+    completeness = "complete" if view.complete else "incomplete: there may be more instances"
+    console.print(f"{len(view.instances)} instances, * is this one; {completeness}", soft_wrap=True)
+
+
+def _started(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    started = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+    return f"{started:%Y-%m-%d %H:%M:%S}Z"

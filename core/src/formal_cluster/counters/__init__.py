@@ -1,0 +1,6 @@
+"""Cluster-wide sliding-window counters on a replicated log.
+
+The data's way: `attempts` → `outbox` → `writer` → (store) → `reader` → `fold` → `windows`. `plugin`
+is the entry point, `counters.LogCounters` wires the parts, and `docs/decisions/0004-counter-log.md`
+says why it is built so.
+"""

@@ -1,0 +1,261 @@
+"""The fold of the log: what every instance computes from the same records in the same order.
+
+Pure arithmetic without clocks, policies or I/O, so all instances hold the same hits at the same
+revision. Loss and duplicates show in (epoch, seq): a batch must follow its writer's last one.
+
+At `max_subjects` a new subject gets no record of its own: it shares one *overflow* record per
+counter with all others that came too late. What it reads is then the sum of them, so it can only
+count too much. A subject that is admitted later starts with a copy of the overflow, because its own
+earlier hits may be in there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from formal_cluster.counters.expiry import ExpiryWheel
+from formal_cluster.counters.records import Batch
+from formal_cluster.counters.windows import BASE_RESOLUTION, Hits, HitsData, Resolution
+from formal_cluster.errors import CountersError
+from formal_cluster.model import CounterKey
+
+_LATELY_MS = 60_000
+_LOOKS_PER_FOLD = 64
+
+
+class Gap(CountersError):
+    """What is folded is not what the log holds: records were missed, or the store went back."""
+
+
+class Position(NamedTuple):
+    """How far a writer's batches have been folded.
+
+    Attributes:
+        log_time: Log time after its last batch.
+        revision: Store revision of its last batch.
+    """
+
+    epoch: int
+    seq: int
+    log_time: int
+    revision: int
+
+    def precedes(self, batch: Batch) -> bool:
+        """Whether `batch` is the very next one."""
+        if batch.epoch == self.epoch:
+            return batch.seq == self.seq + 1
+        return batch.epoch > self.epoch and batch.seq == 1
+
+
+_BEFORE_ALL = Position(epoch=1, seq=0, log_time=0, revision=0)
+
+
+class Record(NamedTuple):
+    """A batch as it is in the log."""
+
+    writer: str
+    batch: Batch
+    revision: int
+
+
+class State:
+    """Every unexpired hit as of `revision`.
+
+    Attributes:
+        log_time: See `clock`; 0 before any record.
+        wall: The writer's wall clock at the last record that did not ask for the time.
+        resolutions: Per counter, the windows asked for.
+        overflow: Per counter, the hits of subjects beyond `max_subjects`.
+    """
+
+    def __init__(self, *, exact_entries: int, max_subjects: int) -> None:
+        self._exact_entries = exact_entries
+        self._max_subjects = max_subjects
+        self._expiry = ExpiryWheel()
+        self._frozen: Frozen | None = None
+        self.revision = 0
+        self.log_time = 0
+        self.wall = 0
+        self.writers: dict[str, Position] = {}
+        self.resolutions: dict[str, Resolution] = {}
+        self.subjects: dict[CounterKey, Hits] = {}
+        self.overflow: dict[str, Hits] = {}
+
+    def find(self, key: CounterKey) -> Hits | None:
+        """The record that the key's hits are in, perhaps among those of others."""
+        hits = self.subjects.get(key)
+        return self.overflow.get(key.counter) if hits is None else hits
+
+    def resolution(self, counter: str) -> Resolution:
+        """The windows that hits of `counter` are kept for."""
+        return self.resolutions.get(counter, BASE_RESOLUTION)
+
+    def recent_writers(self) -> int:
+        """How many writers appended something in the last minute of log time."""
+        since = self.log_time - _LATELY_MS
+        return sum(position.log_time > since for position in self.writers.values())
+
+    def follows(self, record: Record) -> bool:
+        """Whether the record is to be applied next; False if it has been already.
+
+        Raises:
+            Gap: Records between the writer's last one and this were missed.
+        """
+        position, batch = self.writers.get(record.writer), record.batch
+        if position is None or position.precedes(batch):
+            return True
+        if (batch.epoch, batch.seq) <= (position.epoch, position.seq):
+            return False
+        raise Gap(
+            f"batch {batch.epoch}.{batch.seq} of writer {record.writer!r} follows "
+            f"{position.epoch}.{position.seq}: records were missed; reading the log anew"
+        )
+
+    def reaches(self, newest: Iterable[Record]) -> bool:
+        """Whether certainly nothing is missing between this state and each writer's newest record.
+
+        Of a new epoch one cannot tell where the old one ended.
+        """
+        for writer, batch, revision in newest:
+            known = self.writers.get(writer, _BEFORE_ALL)
+            proven = batch.epoch == known.epoch and batch.seq == known.seq + 1
+            if revision > self.revision and not proven:
+                return False
+        return True
+
+    def apply(self, record: Record, before_strict: Callable[[int], None] | None = None) -> None:
+        """Fold a record that `follows`.
+
+        Args:
+            before_strict: Called with the index of each strict attempt before its hits are added.
+        """
+        writer, batch, revision = record
+        self.log_time = max(self.log_time, batch.proposed)
+        self.revision = revision
+        self.writers[writer] = Position(batch.epoch, batch.seq, self.log_time, revision)
+        if not batch.sync or not self.wall:
+            self.wall = batch.wall
+        for counter, length in batch.windows:
+            self.resolutions[counter] = self.resolution(counter).with_length(length)
+        for index, count, at in batch.refunds:
+            self._refund(batch.keys[index], at, count)
+        assembled = self.log_time - batch.lag
+        for index, count, age in batch.hits:
+            self._hit(batch.keys[index], assembled - age, count)
+        keys = batch.keys
+        for attempt, indices in enumerate(batch.strict):
+            if before_strict is not None:
+                before_strict(attempt)
+            for index in indices:
+                self._hit(keys[index], self.log_time, 1)
+        self._drop_expired(_LOOKS_PER_FOLD + 4 * len(batch.keys))
+
+    def forget_writer(self, writer: str) -> None:
+        """The writer's key was deleted, so its next batch may be any."""
+        self.writers.pop(writer, None)
+
+    def restore(self, key: CounterKey, data: HitsData) -> None:
+        """Put in one subject of a snapshot. `log_time` and `resolutions` must be set before."""
+        self.subjects[key] = Hits.restore(data)
+        self._expiry.schedule(key, data.lasts[-1] + self.resolution(key.counter).keep)
+
+    def freeze(self) -> Frozen:
+        """A view of the subjects as they are now, to be read while folding goes on.
+
+        There is one at a time; `thaw` ends it.
+        """
+        self._frozen = Frozen(self)
+        return self._frozen
+
+    def thaw(self) -> None:
+        """Stop keeping what a frozen view has not read yet."""
+        self._frozen = None
+
+    def _hit(self, key: CounterKey, at: int, count: int) -> None:
+        resolution = self.resolution(key.counter)
+        if at <= self.log_time - resolution.keep:
+            return
+        hits = self.subjects.get(key)
+        if hits is None:
+            hits = self._admit(key, resolution)
+        elif self._frozen is not None:
+            self._frozen.preserve(key, hits)
+        hits.add(at, count, self.log_time, resolution, self._exact_entries)
+
+    def _admit(self, key: CounterKey, resolution: Resolution) -> Hits:
+        overflow = self.overflow.get(key.counter)
+        if len(self.subjects) >= self._max_subjects:
+            return self.overflow.setdefault(key.counter, Hits())
+        hits = Hits() if overflow is None else _inherited(overflow, self.log_time - resolution.keep)
+        self.subjects[key] = hits
+        self._expiry.schedule(key, self.log_time + resolution.keep)
+        return hits
+
+    def _refund(self, key: CounterKey, at: int, count: int) -> None:
+        hits = self.find(key)
+        if hits is not None:
+            if self._frozen is not None:
+                self._frozen.preserve(key, hits)
+            hits.refund(at, count)
+
+    def _drop_expired(self, looks: int) -> None:
+        for key in self._expiry.due(self.log_time, looks):
+            hits = self.subjects[key]
+            keep = self.resolution(key.counter).keep
+            if hits.newest is not None and hits.newest > self.log_time - keep:
+                self._expiry.schedule(key, hits.newest + keep)
+                continue
+            if self._frozen is not None:
+                self._frozen.preserve(key, hits)
+            del self.subjects[key]
+        for counter, hits in list(self.overflow.items()):
+            hits.expire(self.log_time - self.resolution(counter).keep)
+            if hits.total == 0:
+                del self.overflow[counter]
+
+
+def _inherited(overflow: Hits, after: int) -> Hits:
+    """A copy of the overflow's hits, as spans from `after` on: counts of them show as rounded."""
+    _, lasts, counts = overflow.data(after)
+    return Hits.restore(HitsData([after] * len(lasts), lasts, counts))
+
+
+class Frozen:
+    """A state at one revision, while the live one is folded further.
+
+    Copying a million subjects at once would stop all decisions for a second. So only their keys are
+    copied, and what is about to change is put aside first.
+
+    Attributes: As those of `State`, `subjects` excepted; unexpired hits only.
+    """
+
+    def __init__(self, state: State) -> None:
+        self.revision = state.revision
+        self.log_time = state.log_time
+        self.wall = state.wall
+        self.writers = dict(state.writers)
+        self.resolutions = dict(state.resolutions)
+        self.overflow = {
+            counter: hits.data(self._expired(counter)) for counter, hits in state.overflow.items()
+        }
+        self._live = state.subjects
+        self._keys = list(state.subjects)
+        self._changed: dict[CounterKey, HitsData] = {}
+
+    def preserve(self, key: CounterKey, hits: Hits) -> None:
+        """Keep what the key has now, if it has not been kept yet."""
+        if key not in self._changed:
+            self._changed[key] = hits.data(self._expired(key.counter))
+
+    def subjects(self) -> Iterator[tuple[CounterKey, HitsData]]:
+        """Every subject with unexpired hits."""
+        for key in self._keys:
+            data = self._changed.get(key)
+            if data is None:
+                data = self._live[key].data(self._expired(key.counter))
+            if data.lasts:
+                yield key, data
+
+    def _expired(self, counter: str) -> int:
+        return self.log_time - self.resolutions.get(counter, BASE_RESOLUTION).keep

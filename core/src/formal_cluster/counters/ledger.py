@@ -1,0 +1,358 @@
+"""What this instance holds: the folded log, what it has yet to add to it, and the log's clock.
+
+Everything decided from memory happens here, under one lock that is never held over I/O or an
+`await`: counting accesses (from any thread) and folding records (on the event loop's thread).
+`counters.LogCounters` moves the records between this and the store.
+"""
+
+from __future__ import annotations
+
+import threading
+from asyncio import Future
+from collections.abc import Callable, Sequence
+
+from formal_cluster.counters.attempts import LocalAttempt, StrictAttempt
+from formal_cluster.counters.catch_up import CatchUp
+from formal_cluster.counters.fold import Frozen, Record, State
+from formal_cluster.counters.load import Load, StrictHit, check_key
+from formal_cluster.counters.outbox import Outbox
+from formal_cluster.counters.pending import Pending
+from formal_cluster.counters.records import Batch
+from formal_cluster.counters.windows import BASE_RESOLUTION, Resolution
+from formal_cluster.errors import CountersUnavailable
+from formal_cluster.model import Count, CounterKey, CounterRead
+
+_LOOKS_PER_TIDY = 2_000
+
+
+class Ledger:
+    """The counters' memory.
+
+    Attributes:
+        writer: This instance's name in the log.
+        catch_up: Whether this is level with the log, and the log's clock.
+        idle: Whether the writer sleeps until `on_work` is called. Set by the writer under `lock`.
+        on_work: Called once, from any thread, when there is something to send and `idle`.
+    """
+
+    def __init__(
+        self,
+        *,
+        writer: str,
+        state: State,
+        outbox: Outbox,
+        monotonic_ns: Callable[[], int],
+        wall_ns: Callable[[], int],
+        on_work: Callable[[], None],
+    ) -> None:
+        self.lock = threading.Lock()
+        self.writer = writer
+        self.state = state
+        self.outbox = outbox
+        self.catch_up = CatchUp()
+        self.idle = False
+        self._on_work = on_work
+        self._monotonic_ns = monotonic_ns
+        self._wall_ns = wall_ns
+
+    # ── from any thread ──────────────────────────────────────────────────────────────────────
+
+    def now(self) -> int:
+        """This instance's monotonic clock, in milliseconds."""
+        return self._monotonic_ns() // 1_000_000
+
+    def wall(self) -> int:
+        """This instance's wall clock, in milliseconds since the Unix epoch."""
+        return self._wall_ns() // 1_000_000
+
+    def peek(self, reads: Sequence[CounterRead]) -> list[list[Count]]:
+        """The present counts."""
+        with self.lock:
+            now = self.now()
+            log_now = self.catch_up.clock.now(now)
+            pending = self.outbox.pending
+            return [self._counts(read, pending.get(read.key), now, log_now) for read in reads]
+
+    def attempt(self, reads: Sequence[CounterRead]) -> LocalAttempt:
+        """Count an access here and now.
+
+        Raises:
+            CountersUnavailable: `max_pending` subjects wait for the store.
+            InputError: A key cannot be written to the log.
+        """
+        with self.lock:
+            now = self._monotonic_ns() // 1_000_000
+            log_now = self.catch_up.clock.now(now)
+            subjects, counts = [], []
+            for read in reads:
+                key = read.key
+                subject = self.outbox.pending.get(key)
+                if subject is None:
+                    self._check_key(key)
+                    subject = self.outbox.admit(key)
+                subjects.append(subject)
+                counts.append(self._counts(read, subject, now, log_now))
+            for subject in subjects:
+                subject.open += 1
+            return LocalAttempt(
+                self, reads, counts, revision=self.state.revision, pending=subjects, at=now
+            )
+
+    def permit(self, pending: Sequence[Pending], at: int) -> None:
+        """An attempt was permitted; for `LocalAttempt`."""
+        with self.lock:
+            for subject in pending:
+                self.outbox.permit(subject, at, self.state.resolution(subject.key.counter))
+            self._wake()
+
+    def deny(self, reads: Sequence[CounterRead], pending: Sequence[Pending], at: int) -> None:
+        """An attempt was denied; for `LocalAttempt`."""
+        with self.lock:
+            for read, subject in zip(reads, pending, strict=True):
+                if read.count_denied:
+                    self.outbox.permit(subject, at, self.state.resolution(read.key.counter))
+                    self._wake()
+                else:
+                    self.outbox.withdraw(subject)
+
+    def refund(self, keys: Sequence[CounterKey], log_time: int) -> None:
+        """An attempt that is in the log was denied; for `StrictAttempt`."""
+        with self.lock:
+            for key in keys:
+                self.outbox.refund(key, log_time)
+            self._wake()
+
+    # ── from the event loop's thread ─────────────────────────────────────────────────────────
+
+    def place(self, hit: StrictHit) -> None:
+        """Queue a strict attempt.
+
+        Raises: as `attempt`.
+        """
+        with self.lock:
+            for read in hit.reads:
+                self._check_key(read.key)
+            self.outbox.place(hit)
+
+    def waiting(self) -> list[StrictHit]:
+        """The strict attempts not folded yet, also those whose callers have given up."""
+        with self.lock:
+            return self.outbox.waiting
+
+    def adopt(self, state: State, newest: Sequence[Record] = (), revision: int = 0) -> None:
+        """Go on from a state, after `suspend`. Pending hits stay.
+
+        Args:
+            newest: Each writer's newest record, to be folded as far as the state lacks them, even
+                if others between them are missing.
+            revision: Everything up to here is then in the state.
+        """
+        with self.lock:
+            for record in newest:
+                if record.revision > state.revision:
+                    state.apply(record)
+            state.revision = max(state.revision, revision)
+            load = self.outbox.under_way
+            position = state.writers.get(self.writer)
+            if load and position and load.epoch < position.epoch:
+                # Not in the log, or in a part of it that cannot be seen: rather count it twice.
+                self.outbox.give_back(load, state.resolution)
+            elif load and position and (load.epoch, load.seq) == (position.epoch, position.seq):
+                self._settle_unseen(load, position.log_time)
+            self.state = state
+            if state.log_time:
+                self.catch_up.clock.loaded(state.log_time, self.now())
+
+    def suspend(self) -> None:
+        """Take no strict decision until caught up again."""
+        with self.lock:
+            self.catch_up.restart()
+
+    def open(self, epoch: int) -> Batch:
+        """The first batch of an epoch."""
+        with self.lock:
+            wall = self.wall()
+            proposed, sync = self.catch_up.open(epoch, self.state.log_time, self.now(), wall)
+            return Batch(epoch=epoch, seq=1, proposed=proposed, wall=wall, sync=sync)
+
+    def take(self, *, epoch: int, seq: int, folded: Future[int]) -> Load:
+        """The next batch's content."""
+        with self.lock:
+            return self.outbox.take(epoch=epoch, seq=seq, at=self.now(), folded=folded)
+
+    def batch(self, load: Load) -> Batch:
+        """The load as it is to be sent at this moment."""
+        now = self.now()
+        return load.batch(proposed=self.catch_up.clock.now(now), now=now, wall=self.wall())
+
+    def fold(self, record: Record) -> None:
+        """Apply a record of the log. Duplicates are ignored.
+
+        Raises:
+            Gap: Records were missed; `adopt` a state that has them.
+        """
+        with self.lock:
+            if not self.state.follows(record):
+                return
+            if record.writer == self.writer:
+                self._fold_own(record)
+            else:
+                self.state.apply(record)
+            self.catch_up.folded(self.state.log_time, self.now(), sync=record.batch.sync)
+
+    def forget(self, writer: str, revision: int) -> None:
+        """A writer's key was deleted."""
+        with self.lock:
+            self.state.forget_writer(writer)
+            self.state.revision = revision
+
+    def reached(self, revision: int) -> bool:
+        """Everything up to a revision is folded; False if that was known to be so before.
+
+        A watch may say less than is known when it moves to a member that lags behind.
+        """
+        with self.lock:
+            if revision < self.state.revision:
+                return False
+            self.state.revision = revision
+            return True
+
+    def owes_answer(self, batch: Batch) -> bool:
+        """Whether the others are to be told the time after another writer's batch.
+
+        A batch that only tells the time is never answered, so instances do not answer each other.
+        """
+        with self.lock:
+            return bool(batch.sync or batch.keys) and self._owes_answer()
+
+    def answer(self) -> None:
+        """Tell the time with the next batch, unless somebody else just did."""
+        with self.lock:
+            if self._owes_answer():
+                self.catch_up.clock.answering(self.now())
+                self.outbox.clock_due = True
+
+    def nobody_answered(self) -> None:
+        """The time asked for has not come."""
+        with self.lock:
+            state = self.state
+            self.outbox.clock_due |= self.catch_up.nobody_answered(
+                state.log_time, state.wall, self.wall(), self.now()
+            )
+
+    def tidy(self) -> None:
+        """Drop some of the pending hits that no longer count."""
+        with self.lock:
+            self.outbox.tidy(self.now(), self._resolution, _LOOKS_PER_TIDY)
+
+    def freeze(self) -> Frozen:
+        """The folded state as it is now; end it with `thaw`."""
+        with self.lock:
+            return self.state.freeze()
+
+    def thaw(self) -> None:
+        """The frozen state has been read."""
+        with self.lock:
+            self.state.thaw()
+
+    # ── the lock is held ─────────────────────────────────────────────────────────────────────
+
+    def _counts(
+        self, read: CounterRead, pending: Pending | None, now: int, log_now: int
+    ) -> list[Count]:
+        # The hottest loop of the product: a call saved here is 5 % of a decision.
+        state, key = self.state, read.key
+        hits = state.subjects.get(key)
+        shared = hits is None and bool(state.overflow)
+        if shared:
+            hits = state.find(key)
+        lengths = state.resolutions.get(key.counter, BASE_RESOLUTION).lengths
+        counts = []
+        for window in read.windows:
+            length = window.length_ms
+            if length not in lengths:
+                self._ask_for_new_windows(read)
+            value, rounded = 0, False
+            if hits is not None:
+                value = hits.count(log_now - length)
+                rounded = shared or (bool(hits.firsts) and hits.rounded(log_now - length))
+            if pending is not None:
+                value += pending.count(now - length)
+                rounded = rounded or pending.rounded(now - length)
+            if rounded:
+                counts.append(Count(value, exact=False))
+            else:
+                counts.append(_COUNTS[value] if value < _PREPARED else Count(value))
+        return counts
+
+    def _check_key(self, key: CounterKey) -> None:
+        # One that the log has is right, and most are.
+        if key not in self.state.subjects:
+            check_key(key)
+
+    def _ask_for_new_windows(self, read: CounterRead) -> None:
+        lengths = self._resolution(read.key.counter).lengths
+        for window in read.windows:
+            if window.length_ms not in lengths:
+                self.outbox.ask(read.key.counter, window.length_ms)
+                self._wake()
+
+    def _resolution(self, counter: str) -> Resolution:
+        return self.state.resolution(counter)
+
+    def _fold_own(self, record: Record) -> None:
+        load, batch = self.outbox.under_way, record.batch
+        if load is not None and batch.epoch > load.epoch:
+            # The later epoch took the key over, so the load's own put can no longer succeed.
+            self.outbox.give_back(load, self._resolution)
+            load = None
+        if load is not None and (load.epoch, load.seq) == (batch.epoch, batch.seq):
+            strict, now = load.strict, self.now()
+            self.outbox.settle(load)
+            self.state.apply(record, lambda at: self._resolve(strict[at], now))
+            if not load.folded.done():
+                load.folded.set_result(record.revision)
+        else:
+            self.state.apply(record)
+        self.catch_up.folded_own(batch.epoch)
+
+    def _resolve(self, hit: StrictHit, now: int) -> None:
+        log_time = self.state.log_time
+        if hit.done.done():
+            # Its caller has been told that it could not be decided, or is gone.
+            for read in hit.reads:
+                self.outbox.refund(read.key, log_time)
+            self._wake()
+            return
+        pending = self.outbox.pending
+        counts = [self._counts(read, pending.get(read.key), now, log_time) for read in hit.reads]
+        attempt = StrictAttempt(
+            self, hit.reads, counts, revision=self.state.revision, log_time=log_time
+        )
+        hit.done.set_result(attempt)
+
+    def _settle_unseen(self, load: Load, log_time: int) -> None:
+        """The load is in the log, but what was before it there has not been seen."""
+        self.outbox.settle(load)
+        for hit in load.strict:
+            for read in hit.reads:
+                self.outbox.refund(read.key, log_time)
+            if not hit.done.done():
+                hit.done.set_exception(
+                    CountersUnavailable(
+                        "the log had to be read anew before the hit's place in it was seen; the "
+                        "hit is taken back, try again"
+                    )
+                )
+
+    def _owes_answer(self) -> bool:
+        return self.catch_up.owes_answer(self.state.log_time, self.now())
+
+    def _wake(self) -> None:
+        if self.idle:
+            self.idle = False
+            self._on_work()
+
+
+_PREPARED = 1_024
+_COUNTS = tuple(Count(value) for value in range(_PREPARED))

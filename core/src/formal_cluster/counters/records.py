@@ -1,0 +1,94 @@
+"""The log's wire format: one batch is one value, a msgpack array.
+
+A batch is atomic: all of it is folded at one revision and at one log time. Its parts are folded in
+the order of the fields below. A newer format gets a new `version`; fields may be appended without
+one, as readers ignore what they do not know at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated
+
+import msgspec
+
+from formal_cluster.errors import CountersError
+from formal_cluster.model import CounterKey
+
+VERSION = 1
+
+Natural = Annotated[int, msgspec.Meta(ge=0)]
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class MalformedRecord(CountersError):
+    """A value in the log is not a batch that this version can fold."""
+
+
+class Batch(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
+    """What one writer appends at once. Times are milliseconds.
+
+    Attributes:
+        epoch: Grows with each start of the writer.
+        seq: 1, 2, 3 … within the epoch.
+        proposed: The writer's estimate of log time when it sent the batch.
+        lag: How long before that the batch was put together; more than 0 if sent again.
+        wall: The writer's wall clock, used only when nobody is alive to ask.
+        sync: The writer has just started and asks for the time.
+        windows: (counter, length) of windows that hits must from now on be kept for.
+        keys: What the indices below refer to.
+        refunds: (key, count, log time of the hits taken back).
+        hits: (key, count, age when the batch was put together), decided already.
+        strict: The keys of each attempt that is decided by its place in the log.
+    """
+
+    version: int = VERSION
+    epoch: Positive
+    seq: Positive
+    proposed: Natural
+    lag: Natural = 0
+    wall: int
+    sync: bool = False
+    windows: list[tuple[str, Positive]] = []
+    keys: list[CounterKey] = []
+    refunds: list[tuple[Natural, Positive, int]] = []
+    hits: list[tuple[Natural, Positive, Natural]] = []
+    strict: list[list[Natural]] = []
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Batch)
+
+
+def encode(batch: Batch) -> bytes:
+    """The batch as it is stored."""
+    return _encoder.encode(batch)
+
+
+def decode(value: bytes) -> Batch:
+    """The inverse of `encode`.
+
+    Raises:
+        MalformedRecord: It was written by an incompatible version, or by something else.
+    """
+    try:
+        batch = _decoder.decode(value)
+    except msgspec.MsgspecError as error:
+        raise MalformedRecord(f"a value in the counter log cannot be read: {error}") from error
+    if batch.version != VERSION:
+        raise MalformedRecord(
+            f"the counter log holds format {batch.version}, this instance reads {VERSION}; "
+            "upgrade it"
+        )
+    if any(index >= len(batch.keys) for index in _indices(batch)):
+        raise MalformedRecord("a batch in the counter log refers to a key that it does not hold")
+    return batch
+
+
+def _indices(batch: Batch) -> Iterable[int]:
+    for refund in batch.refunds:
+        yield refund[0]
+    for hit in batch.hits:
+        yield hit[0]
+    for keys in batch.strict:
+        yield from keys

@@ -1,0 +1,270 @@
+"""One request's way: enrichment → counters → policy → decision.
+
+Both grades take the same steps and differ in one: how the access is counted before the policy sees
+the counts. An access that is denied afterwards is taken back, unless its counter says
+`count_denied`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from formal_cluster.errors import CountersUnavailable, InputError
+from formal_cluster.hookspecs import ClusterInfo
+from formal_cluster.model import (
+    JSON,
+    Count,
+    CounterReading,
+    Decision,
+    Grade,
+    OnDegraded,
+    PolicyOutcome,
+    Stage,
+)
+from formal_cluster.policy import PolicySet, Touched, framework_block, merge, plan
+from formal_cluster.protocols import Attempt, Counters, Enricher
+from formal_cluster.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+Observer = Callable[[Decision, Mapping[str, Any], float], None]
+"""Called after each decision with it, the caller's input, and the seconds it took."""
+
+
+class _Answer(NamedTuple):
+    """What the policies made of a request."""
+
+    result: Mapping[str, JSON] | None
+    reason: str | None
+    readings: tuple[CounterReading, ...]
+    outcomes: tuple[PolicyOutcome, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A request on its way to a decision."""
+
+    stage: Stage
+    given: Mapping[str, Any]
+    policies: PolicySet
+    touched: Touched
+    cluster: ClusterInfo
+    began: float
+
+
+class Decider:
+    """Decides requests; `decide` from any thread."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        policies: Callable[[], PolicySet],
+        counters: Counters,
+        enrichers: Sequence[Enricher],
+        cluster: Callable[[], ClusterInfo],
+    ) -> None:
+        self._on_policy_error = settings.policy.on_error
+        self._on_enricher_error = settings.enrichment.on_error
+        self._deadline_s = settings.counters.strict_deadline_ms / 1000
+        self._policies = policies
+        self._counters = counters
+        self._enrichers = tuple(enrichers)
+        self._cluster = cluster
+        self._observers: list[Observer] = []
+        # Unique like a UUID at a tenth of its price: random bytes per process, then a number.
+        self._id_prefix = os.urandom(8).hex()
+        self._id_number = itertools.count(1)
+
+    def observe(self, observer: Observer) -> None:
+        """Call `observer` after each decision, in the thread that decided."""
+        self._observers.append(observer)
+
+    # ── the three ways to ask ────────────────────────────────────────────────────────────────
+
+    def decide(self, stage: Stage, document: Mapping[str, Any]) -> Decision:
+        """Decide in local memory. See `Cluster.decide`."""
+        request = self._begin(stage, document)
+        if isinstance(request, Decision):
+            return request
+        if request.touched.grade is Grade.STRICT:
+            raise InputError(
+                "the request touches a counter declared strict, which local memory cannot decide; "
+                "use decide_strict or decide_as_declared",
+                code="strict_counter",
+            )
+        return self._decide_locally(request)
+
+    async def decide_strict(self, stage: Stage, document: Mapping[str, Any]) -> Decision:
+        """Decide in the log's order. See `Cluster.decide_strict`."""
+        request = self._begin(stage, document)
+        if isinstance(request, Decision):
+            return request
+        # Whoever asks for strict does not want the local count that the counter falls back to.
+        return await self._decide_in_log(request, {OnDegraded.BLOCK, OnDegraded.LOCAL})
+
+    async def decide_as_declared(self, stage: Stage, document: Mapping[str, Any]) -> Decision:
+        """Decide with the strictest grade touched. See `Cluster.decide_as_declared`."""
+        request = self._begin(stage, document)
+        if isinstance(request, Decision):
+            return request
+        if request.touched.grade is Grade.STRICT:
+            return await self._decide_in_log(request, {OnDegraded.BLOCK})
+        return self._decide_locally(request)
+
+    # ── the steps ────────────────────────────────────────────────────────────────────────────
+
+    def _begin(self, stage: Stage, given: Mapping[str, Any]) -> _Request | Decision:
+        """Enrich the input and find the counters it touches; a decision if that settles it."""
+        began = time.perf_counter()
+        policies = self._policies()
+        document, failure = self._enrich(stage, given)
+        touched = plan(document, stage, policies.uses_at(stage))
+        request = _Request(stage, given, policies, touched, self._cluster(), began)
+        if failure is not None:
+            return self._refuse(request, failure)
+        if not request.cluster.reachable:
+            return self._refusal_without_log(request, {OnDegraded.BLOCK}) or request
+        return request
+
+    def _enrich(self, stage: Stage, given: Mapping[str, Any]) -> tuple[object, str | None]:
+        """The caller's input with every enricher's fields; why the decision must be a block."""
+        if not isinstance(given, Mapping):
+            return given, None
+        document: dict[str, Any] = {**given}
+        for enricher in self._enrichers:
+            try:
+                merge_fields(document, enricher.enrich(stage, document))
+            except Exception as error:  # noqa: BLE001  a plugin's bug is decided on
+                name = type(enricher).__name__
+                _log.exception("an enricher failed", extra={"enricher": name})
+                if self._on_enricher_error == "block":
+                    return document, f"enricher {name} failed: {error}"
+        return document, None
+
+    def _decide_locally(self, request: _Request) -> Decision:
+        """Count in local memory: grade `eventual`."""
+        hits = request.touched.hits
+        try:
+            attempt = self._counters.attempt(hits) if hits else None
+        except CountersUnavailable as error:
+            return self._refuse(request, str(error))
+        return self._conclude(request, Grade.EVENTUAL, attempt)
+
+    async def _decide_in_log(
+        self, request: _Request, refuse_without: AbstractSet[OnDegraded]
+    ) -> Decision:
+        """Count in the shared log: grade `strict`; without it, as `refuse_without` says."""
+        hits = request.touched.hits
+        if not hits:
+            return self._conclude(request, Grade.STRICT, None)
+        if request.cluster.reachable:
+            # Who is blocked already writes nothing: an attempt would only be taken back again.
+            if not any(hit.count_denied for hit in hits):
+                glance = self._ask(request, self._counters.peek(hits))
+                if _is_block(glance.result):
+                    return self._answer(request, Grade.STRICT, glance, self._revision())
+            try:
+                attempt = await self._counters.attempt_strict(hits, deadline_s=self._deadline_s)
+            except CountersUnavailable as error:
+                _log.warning("the log did not answer in time", extra={"error": str(error)})
+            else:
+                return self._conclude(request, Grade.STRICT, attempt)
+        return self._refusal_without_log(request, refuse_without) or self._decide_locally(
+            replace(request, cluster=replace(request.cluster, reachable=False))
+        )
+
+    def _conclude(self, request: _Request, grade: Grade, attempt: Attempt | None) -> Decision:
+        """Ask the policies; keep or take back the attempt as they say."""
+        try:
+            answer = self._ask(request, attempt.counts if attempt else ())
+        except BaseException:
+            if attempt is not None:
+                attempt.cancel()
+            raise
+        if attempt is None:
+            return self._answer(request, grade, answer, self._revision())
+        if _is_block(answer.result):
+            attempt.cancel()
+        else:
+            attempt.commit()
+        return self._answer(request, grade, answer, attempt.revision)
+
+    def _ask(self, request: _Request, hit_counts: Sequence[Sequence[Count]]) -> _Answer:
+        """Put the counts into the input and let every policy see it."""
+        looks = request.touched.looks
+        document, readings = request.touched.fill(
+            hit_counts,
+            self._counters.peek(looks) if looks else (),
+            degraded=not request.cluster.reachable,
+        )
+        outcomes = request.policies.evaluate(request.stage, document)
+        result, reason = merge(outcomes, self._on_policy_error)
+        return _Answer(result, reason, readings, outcomes)
+
+    # ── the decision ─────────────────────────────────────────────────────────────────────────
+
+    def _refusal_without_log(
+        self, request: _Request, refuse: AbstractSet[OnDegraded]
+    ) -> Decision | None:
+        """A block if a counter touched must not be decided without the shared state."""
+        paths = [path for kind in refuse for path in request.touched.paths(kind)]
+        if not paths:
+            return None
+        return self._refuse(
+            request,
+            f"the shared count of {', '.join(paths)} cannot be reached "
+            f"(this instance is {request.cluster.state})",
+        )
+
+    def _refuse(self, request: _Request, reason: str) -> Decision:
+        answer = _Answer(framework_block(reason), reason, (), ())
+        return self._answer(request, None, answer, None)
+
+    def _answer(
+        self, request: _Request, grade: Grade | None, answer: _Answer, revision: int | None
+    ) -> Decision:
+        decision = Decision(
+            id=f"{self._id_prefix}-{next(self._id_number):012x}",
+            stage=request.stage,
+            result=answer.result,
+            counters=answer.readings,
+            outcomes=answer.outcomes,
+            cluster=request.cluster.state,
+            grade=grade if answer.readings else None,
+            revision=revision if answer.readings else None,
+            reason=answer.reason,
+        )
+        seconds = time.perf_counter() - request.began
+        for observer in self._observers:
+            observer(decision, request.given, seconds)
+        return decision
+
+    def _revision(self) -> int:
+        return self._counters.status().revision
+
+
+def merge_fields(document: dict[str, Any], fields: Mapping[str, Any]) -> None:
+    """Merge an enricher's fields into a document that is ours at the top level only.
+
+    Nested objects are merged, anything else is replaced; the caller's own objects are copied
+    before they are changed.
+    """
+    for name, value in fields.items():
+        present = document.get(name)
+        if isinstance(present, dict) and isinstance(value, Mapping):
+            opened = present.copy()
+            merge_fields(opened, value)
+            document[name] = opened
+        else:
+            document[name] = value
+
+
+def _is_block(result: Mapping[str, JSON] | None) -> bool:
+    return result is not None and result.get("action") == "block"

@@ -1,0 +1,64 @@
+"""`/health`, `/ready`, `/v1/cluster`, `/metrics`: is it alive, may it serve, how does it stand?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+from prometheus_client import generate_latest
+
+from formal_cluster.server.keys import CLUSTER, METRICS
+from formal_cluster.status import ClusterStatus
+
+
+async def alive(_request: web.Request) -> web.Response:
+    """200 as long as the process answers."""
+    return web.json_response({"status": "ok"})
+
+
+async def ready(request: web.Request) -> web.Response:
+    """200 when decisions may be asked for, with the cluster's state; 503 while it is forming.
+
+    An instance whose state server cannot start is ready, alone, and says so in the body.
+    """
+    cluster = request.app[CLUSTER]
+    status = cluster.status()
+    body = {"ready": cluster.ready, "state": status.state, "reason": status.reason}
+    return web.json_response(body, status=200 if cluster.ready else 503)
+
+
+async def cluster(request: web.Request) -> web.Response:
+    """The cluster as this instance sees it."""
+    return web.json_response(describe(request.app[CLUSTER].status()))
+
+
+def describe(status: ClusterStatus) -> dict[str, Any]:
+    """`/v1/cluster`'s document."""
+    store, counters = status.store, status.counters
+    return {
+        "self": status.instance.id,
+        "state": status.state,
+        "reason": status.reason,
+        "leader": store.leader,
+        "members": [
+            {"id": m.id, "address": m.address, "role": m.role, "healthy": m.healthy}
+            for m in store.members
+        ],
+        "cluster_id": store.cluster_id,
+        "revision": store.revision,
+        "stale_ms": counters.stale_ms,
+        "store": {"state": store.state, "role": store.role, "last_error": store.last_error},
+        "counters": {
+            "caught_up": counters.caught_up,
+            "revision": counters.revision,
+            "subjects": counters.subjects,
+            "pending": counters.pending,
+        },
+        "policy_error": status.policy_error,
+    }
+
+
+async def metrics(request: web.Request) -> web.Response:
+    """The instance's metrics in Prometheus' text format."""
+    body = generate_latest(request.app[METRICS].registry)
+    return web.Response(body=body, content_type="text/plain", charset="utf-8")

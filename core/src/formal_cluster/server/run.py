@@ -1,0 +1,57 @@
+"""Serve one instance until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+
+from aiohttp import web
+
+from formal_cluster.cluster import Cluster
+from formal_cluster.errors import ConfigError
+from formal_cluster.server.app import build_app
+from formal_cluster.settings import ServerSettings, Settings
+
+_log = logging.getLogger(__name__)
+_SHUTDOWN_S = 5.0
+
+
+async def serve(settings: Settings) -> None:
+    """Run the instance and its HTTP API until SIGINT or SIGTERM.
+
+    The port is bound before anything else starts, so that a taken one costs nothing.
+
+    Raises:
+        ConfigError: The port cannot be bound, or the settings or policies are wrong.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    with _bind(settings.server) as listener:
+        async with Cluster.from_settings(settings) as cluster:
+            runner = web.AppRunner(
+                build_app(cluster), access_log=None, shutdown_timeout=_SHUTDOWN_S
+            )
+            await runner.setup()
+            try:
+                await web.SockSite(runner, listener).start()
+                host, port = listener.getsockname()[:2]
+                _log.info("serving decisions", extra={"host": host, "port": port})
+                await stop.wait()
+                _log.info("stopping")
+            finally:
+                await runner.cleanup()
+
+
+def _bind(settings: ServerSettings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot listen on {settings.host} port {settings.port}: {error.strerror}; "
+            "set server.host or server.port, or end the process that holds the port"
+        ) from error

@@ -1,0 +1,69 @@
+"""How this instance stands to the others, in one place: pure functions over the parts' statuses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from formal_cluster.model import (
+    Capability,
+    ClusterState,
+    CountersStatus,
+    Instance,
+    StoreState,
+    StoreStatus,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterStatus:
+    """What `Cluster.status()`, `/v1/cluster` and `formal-cluster status` show.
+
+    Attributes:
+        reason: Why the state is not `clustered`, with the mend where there is one; else None.
+        reachable: Whether the counters' log is followed and current.
+        policy_error: Why the newest policy files are not in force; None when they are.
+    """
+
+    instance: Instance
+    state: ClusterState
+    reason: str | None
+    reachable: bool
+    store: StoreStatus
+    counters: CountersStatus
+    policy_error: str | None = None
+
+    @property
+    def peers(self) -> int:
+        """Other members that are not known to be unhealthy."""
+        return peers(self.instance, self.store)
+
+
+def peers(instance: Instance, store: StoreStatus) -> int:
+    """Other members of the store's cluster that are not known to be unhealthy."""
+    return sum(m.id != instance.id and m.healthy is not False for m in store.members)
+
+
+def unreachable(store: StoreStatus, counters: CountersStatus, *, max_stale_ms: int) -> str | None:
+    """Why the counters' log cannot be relied on; None when it is followed and current."""
+    if store.state is not StoreState.SERVING:
+        return store.last_error or f"the store is {store.state}"
+    if not counters.caught_up:
+        return "the shared counters are being read"
+    if counters.stale_ms is None or counters.stale_ms > max_stale_ms:
+        return (
+            f"the counters are {counters.stale_ms} ms old (counters.max_stale_ms: {max_stale_ms})"
+        )
+    return None
+
+
+def assess(
+    store: StoreStatus, why_unreachable: str | None, capabilities: frozenset[Capability]
+) -> tuple[ClusterState, str | None]:
+    """The cluster state that follows from the parts, and why it is not `clustered`."""
+    if Capability.SHARED not in capabilities:
+        return ClusterState.STANDALONE, "the store is not shared with other instances"
+    if why_unreachable is None:
+        return ClusterState.CLUSTERED, None
+    if store.stale_ms is None:
+        return ClusterState.STANDALONE, why_unreachable
+    return ClusterState.DEGRADED, why_unreachable
