@@ -1,0 +1,43 @@
+# One command for each habit. Each first installs what it lacks and is quick when nothing is
+# missing, so any of them works as the first command in a fresh clone.
+
+# Commands run straight from the environment: with `uv run` in between, Ctrl-C would arrive twice.
+BIN := $(or $(UV_PROJECT_ENVIRONMENT),.venv)/bin
+
+# Where uv is not on PATH, tools/uv installs a private copy with Python's venv module.
+UV_NEEDS := $(if $(shell command -v uv;),,python3-venv)
+
+# An activated environment is not the project's; uv would warn about it.
+unexport VIRTUAL_ENV
+
+.PHONY: help setup check test test-pythons demo bench clean
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install what is missing: etcd, Redis, uv, the virtual environment
+	@tools/install-system-packages $(UV_NEEDS) etcd etcdctl redis-server
+	@tools/sync
+
+check: setup ## lint, format, types, import contracts
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy */src */*/src
+	$(BIN)/lint-imports
+
+test: check ## check, then every test
+	$(BIN)/pytest
+
+test-pythons: ## the tests that start no server, on each Python 3.11-3.13 found here
+	@tools/test-pythons
+
+demo: ## three clustered proxies limit one user together; one is killed and comes back
+	@tools/install-system-packages $(UV_NEEDS) etcd
+	@tools/sync
+	$(BIN)/formal-cluster demo
+
+bench: setup ## measure decisions and counters; prints a table
+	$(BIN)/python -m benchmarks
+
+clean: ## remove the environment and everything generated
+	rm -rf .venv .tools dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,1 @@
+"""`make bench`: this project beside named peers and the bare floor, in one run."""

@@ -1,0 +1,79 @@
+"""This project, as an embedding process uses it: a `Cluster` over its own etcd."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from formal_cluster.cluster import Cluster
+from formal_cluster.model import ClusterState, CounterKey, CounterRead, Window
+
+SEED_POLICY = """package formal.v2
+
+import future.keywords.if
+
+pre_request := { "action": "block", "type": "block_with_formal_message" } if {
+  input.bucket.name == "sensitive-bucket"
+  input.bucket.access_count.last_minute > 5
+}
+"""
+_MINUTE = (Window.parse("last_minute"),)
+
+
+@contextlib.asynccontextmanager
+async def one_instance() -> AsyncIterator[tuple[Cluster, int]]:
+    """A cluster of one with the seed's policy, and its etcd's client port."""
+    with tempfile.TemporaryDirectory() as directory:
+        policy = Path(directory) / "policy.rego"
+        policy.write_text(SEED_POLICY)
+        client_port, peer_port = _free_ports()
+        settings = {
+            "discovery": {
+                "drivers": ["static"],
+                "static": {"self": "a", "instances": [{"id": "a", "address": "127.0.0.1"}]},
+            },
+            "store": {
+                "driver": "etcd",
+                "etcd": {
+                    "data_dir": f"{directory}/default.etcd",
+                    "client_port": client_port,
+                    "peer_port": peer_port,
+                },
+            },
+            "policy": {"paths": [str(policy)], "reload_seconds": 0},
+        }
+        async with Cluster.from_settings(settings) as cluster:
+            await _until_clustered(cluster)
+            yield cluster, client_port
+
+
+def _free_ports() -> tuple[int, int]:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as one,
+        socket.create_server(("127.0.0.1", 0)) as two,
+    ):
+        return one.getsockname()[1], two.getsockname()[1]
+
+
+async def _until_clustered(cluster: Cluster) -> None:
+    deadline = time.monotonic() + 30
+    while cluster.status().state is not ClusterState.CLUSTERED:
+        if time.monotonic() > deadline:
+            raise SystemExit(f"the cluster of one did not form: {cluster.status()}")
+        await asyncio.sleep(0.05)
+
+
+def reads(number: int) -> list[CounterRead]:
+    """One subject out of 10,000, last minute."""
+    key = CounterKey("access_count", (f"user{number % 10_000}", "sensitive-bucket"))
+    return [CounterRead(key, _MINUTE)]
+
+
+def document(number: int) -> dict[str, object]:
+    """A small input, as the seed's policy needs it."""
+    return {"user": {"id": f"user{number % 10_000}"}, "bucket": {"name": "sensitive-bucket"}}

@@ -1,0 +1,1 @@
+"""Real counterparts and checks for formal-cluster's drivers."""

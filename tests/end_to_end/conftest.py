@@ -1,0 +1,265 @@
+"""Three real instances, each `formal-cluster serve` with an etcd of its own, on loopback addresses.
+
+    site            starts instances of your making
+    three           three of them, clustered, with a voter each
+
+Ports are picked at random for each test. The kernel kills what a test run that is itself killed
+leaves behind (PDEATHSIG, through the store's launcher).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from formal_cluster_store_etcd import launcher
+
+POLICY = """package formal.v2
+
+import future.keywords.if
+
+pre_request := { "action": "block", "type": "block_with_formal_message" } if {
+  input.bucket.name == "sensitive-bucket"
+  input.bucket.access_count.last_minute > 5
+}
+
+pre_request := { "action": "block", "type": "block_with_formal_message" } if {
+  input.table.name == "ledger"
+  input.table.strict_count.last_minute > 5
+}
+"""
+CONFIG = """
+[discovery.static]
+self = "{id}"
+instances = [{instances}]
+
+[store.etcd]
+data_dir = "{directory}/default.etcd"
+
+[policy]
+paths = ["{policy}"]
+
+[server]
+host = "{address}"
+port = {http_port}
+ready_after_seconds = 1
+
+[log]
+format = "json"
+
+[[counter]]
+name = "access_count"
+
+[[counter]]
+name = "strict_count"
+entity = "table"
+grade = "strict"
+"""
+
+
+class Instance:
+    """One instance: its process, its directory, its HTTP API."""
+
+    def __init__(self, name: str, address: str, ports: tuple[int, int, int], home: Path) -> None:
+        self.name = name
+        self.address = address
+        self.client_port, self.peer_port, self.http_port = ports
+        self.home = home / name
+        self.home.mkdir()
+        self.log = self.home / "log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.address}:{self.http_port}"
+
+    @property
+    def data_dir(self) -> Path:
+        return self.home / "default.etcd"
+
+    @property
+    def entry(self) -> str:
+        return (
+            f'{{ id = "{self.name}", address = "{self.address}", '
+            f"client_port = {self.client_port}, peer_port = {self.peer_port} }}"
+        )
+
+    def configure(self, everyone: list[Instance], policy: Path) -> None:
+        text = CONFIG.format(
+            id=self.name,
+            instances=", ".join(instance.entry for instance in everyone),
+            directory=self.home,
+            policy=policy,
+            address=self.address,
+            http_port=self.http_port,
+        )
+        (self.home / "config.toml").write_text(text)
+
+    def start(self) -> None:
+        command = [
+            *(sys.executable, "-I", "-S", launcher.__file__, str(os.getpid()), "--"),
+            *(sys.executable, "-m", "formal_cluster"),
+            *("serve", "--config", str(self.home / "config.toml")),
+        ]
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def etcd_pids(self) -> list[int]:
+        """The etcd processes that use this instance's directory."""
+        return [pid for pid, line in _command_lines() if str(self.data_dir) in line]
+
+    def kill_everything(self) -> None:
+        """SIGKILL Python and etcd at once, as when a machine dies."""
+        victims = [self.pid, *self.etcd_pids()]
+        for pid in victims:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.reap()
+
+    def kill_python(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+        self.reap()
+
+    def terminate(self) -> int:
+        """SIGTERM; the exit status."""
+        assert self._process is not None
+        self._process.terminate()
+        return self._process.wait(timeout=30)
+
+    def reap(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def wipe(self) -> None:
+        shutil.rmtree(self.data_dir)
+
+
+def _command_lines() -> Iterator[tuple[int, str]]:
+    for directory in Path("/proc").iterdir():
+        if directory.name.isdigit():
+            with contextlib.suppress(OSError):
+                line = (directory / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                if "etcd" in line.split(" ")[0]:
+                    yield int(directory.name), line
+
+
+class Site:
+    """Instances that know each other, and a client for them."""
+
+    def __init__(self, home: Path, session: aiohttp.ClientSession) -> None:
+        self.home = home
+        self.session = session
+        self.instances: list[Instance] = []
+        self.policy = home / "policy.rego"
+        self.policy.write_text(POLICY)
+
+    def build(self, count: int) -> list[Instance]:
+        subnet = f"127.{random.randrange(1, 255)}.{random.randrange(255)}"
+        for number in range(count):
+            address = f"{subnet}.{number + 1}"
+            self.instances.append(
+                Instance("abcdefg"[number], address, _free_ports(address), self.home)
+            )
+        for instance in self.instances:
+            instance.configure(self.instances, self.policy)
+        return self.instances
+
+    async def get(self, instance: Instance, path: str) -> dict[str, Any]:
+        async with self.session.get(instance.url + path) as answer:
+            body: dict[str, Any] = await answer.json()
+            return body
+
+    async def access(self, instance: Instance, user: str, **entity: str) -> str:
+        """Ask for an access; the action decided."""
+        (kind, name), *_ = (entity or {"bucket": "sensitive-bucket"}).items()
+        document = {"user": {"id": user}, kind: {"name": name}}
+        url = f"{instance.url}/v1/data/formal/v2/pre_request"
+        async with self.session.post(url, json={"input": document}) as answer:
+            body = await answer.json()
+            assert 200 == answer.status, body
+            action: str = body.get("result", {}).get("action", "allow")
+            return action
+
+    async def until(
+        self, what: str, condition: Callable[[], Awaitable[bool]], within_s: float = 30
+    ) -> float:
+        """Poll a condition; the seconds it took. Instances that do not answer count as no."""
+        began = time.monotonic()
+        while time.monotonic() < began + within_s:
+            with contextlib.suppress(aiohttp.ClientError, asyncio.TimeoutError):
+                if await condition():
+                    return time.monotonic() - began
+            await asyncio.sleep(0.05)
+        raise AssertionError(f"not within {within_s} s: {what}\n{self._report()}")
+
+    async def until_voters(self, count: int, *, seen_by: list[Instance]) -> float:
+        """Wait until each of `seen_by` is clustered and sees `count` healthy voters."""
+
+        async def all_see_them() -> bool:
+            for instance in seen_by:
+                body = await self.get(instance, "/v1/cluster")
+                voters = [m for m in body["members"] if m["role"] == "voter" and m["healthy"]]
+                if body["state"] != "clustered" or len(voters) != count:
+                    return False
+            return True
+
+        return await self.until(f"{count} voters", all_see_them, within_s=60)
+
+    def _report(self) -> str:
+        lines = []
+        for instance in self.instances:
+            if instance.log.exists():
+                tail = instance.log.read_text(errors="replace").splitlines()[-15:]
+                lines += [f"--- {instance.name}", *(line[:300] for line in tail)]
+        return "\n".join(lines)
+
+    def stop(self) -> None:
+        for instance in self.instances:
+            instance.reap()
+
+
+def _free_ports(address: str) -> tuple[int, int, int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server((address, 0))) for _ in range(3)]
+        one, two, three = (each.getsockname()[1] for each in sockets)
+        return one, two, three
+
+
+@pytest.fixture
+async def site(tmp_path: Path) -> AsyncIterator[Site]:
+    timeout = aiohttp.ClientTimeout(total=10)
+    async with aiohttp.ClientSession(timeout=timeout) as session:
+        site = Site(tmp_path, session)
+        try:
+            yield site
+        finally:
+            site.stop()
+
+
+@pytest.fixture
+async def three(site: Site) -> Site:
+    for instance in site.build(3):
+        instance.start()
+    await site.until_voters(3, seen_by=site.instances)
+    return site
+
