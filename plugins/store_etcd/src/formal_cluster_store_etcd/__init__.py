@@ -1,0 +1,1 @@
+"""formal-cluster's state store on an embedded, supervised etcd."""

@@ -1,0 +1,124 @@
+"""Real instances form one cluster, and hold it through kills and restarts."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from formal_cluster.errors import OutcomeUnknown, Unavailable
+from formal_cluster.model import Role, StoreState
+
+pytestmark = [pytest.mark.etcd, pytest.mark.slow]
+
+
+async def test_one_instance_alone_serves_and_restarts_with_its_data(fleet, eventually):
+    (one,) = fleet(1)
+    await one.start()
+    await eventually(lambda: one.serves and one.members(Role.VOTER) == {one.id})
+    await one.store.put(b"key", b"kept")
+    before = one.status
+    assert (one.id, Role.VOTER) == (before.leader, before.role)
+    await one.stop()
+
+    await one.start()
+    await eventually(lambda: one.serves)
+    assert b"kept" == (await one.store.get(b"key")).value
+    assert before.cluster_id == one.status.cluster_id
+
+
+async def test_two_instances_are_a_voter_and_a_learner_that_stands_by(fleet, start_all, eventually):
+    one, two = fleet(2)
+    await start_all([one, two])
+    await eventually(lambda: two.members(Role.LEARNER) == {two.id}, within=15)
+    assert {one.id} == two.members(Role.VOTER)
+    assert Role.LEARNER is two.status.role
+    await two.store.put(b"key", b"through the voter")
+    assert b"through the voter" == (await one.store.get(b"key")).value
+
+
+async def test_three_form_one_cluster_and_survive_kills_and_a_restart_of_all(
+    fleet, start_all, eventually
+):
+    everyone = fleet(3)
+    ids = {instance.id for instance in everyone}
+    await start_all(everyone)
+
+    def formed():
+        return all(i.serves and i.members(Role.VOTER) == ids for i in everyone)
+
+    await eventually(formed, within=25)
+    assert 1 == len({i.status.cluster_id for i in everyone})
+    assert 1 == len({i.status.leader for i in everyone})
+
+    leader = next(i for i in everyone if i.id == i.status.leader)
+    killed = leader.etcd_pid
+    leader.kill_etcd()
+    await eventually(lambda: _write(everyone[1], b"written without the leader"), within=10)
+    await eventually(lambda: formed() and leader.etcd_pid not in {None, killed}, within=15)
+
+    cluster_id = everyone[0].status.cluster_id
+    await asyncio.gather(*(i.stop() for i in everyone))
+    await start_all(everyone)
+    await eventually(formed, within=20)
+    assert {cluster_id} == {i.status.cluster_id for i in everyone}
+    assert b"written without the leader" == (await everyone[2].store.get(b"key")).value
+
+
+async def test_of_four_one_is_a_client_and_one_that_lost_its_disk_is_replaced(
+    fleet, start_all, eventually
+):
+    everyone = fleet(4)
+    await start_all(everyone)
+    await eventually(
+        lambda: all(i.serves and len(i.members(Role.VOTER)) == 3 for i in everyone), within=30
+    )
+    ids = everyone[0].members(Role.VOTER)
+    (client,) = (i for i in everyone if i.id not in ids)
+    assert Role.CLIENT is client.status.role
+    assert client.etcd_pid is None
+    await client.store.put(b"key", b"from a client")
+
+    lost = next(i for i in everyone if i.id in ids)
+    await lost.stop()
+    lost.lose_disk()
+    await lost.start()
+    await eventually(lambda: lost.status.role is Role.VOTER, within=30)
+    assert ids == {member.id for member in lost.status.members}
+    assert b"from a client" == (await lost.store.get(b"key")).value
+    assert Role.CLIENT is client.status.role
+
+
+async def test_a_majority_founds_the_cluster_when_the_third_instance_never_comes(
+    fleet, start_all, eventually
+):
+    one, two, _missing = fleet(3, genesis_deadline_s=1.0)
+    await start_all([one, two])
+    await eventually(lambda: one.serves and two.serves, within=15)
+    assert one.status.cluster_id == two.status.cluster_id
+
+
+async def test_a_minority_never_founds_one_however_long_it_waits(fleet, eventually):
+    one, _two, _three = fleet(3, genesis_deadline_s=0)
+    await one.start()
+    await eventually(lambda: "less than a majority" in one.error)
+    assert StoreState.STARTING is one.status.state
+    with pytest.raises(Unavailable, match="less than a majority of the instances answers"):
+        await one.store.put(b"key", b"value")
+
+
+async def test_nothing_is_founded_on_discovery_that_fails(fleet, eventually):
+    (one,) = fleet(1)
+    one.discovery.available = False
+    await one.start()
+    await eventually(lambda: "discovery gives no answer" in one.error)
+    assert one.etcd_pid is None
+    one.discovery.available = True
+    await eventually(lambda: one.serves)
+
+
+async def _write(instance, value: bytes) -> int | None:
+    try:
+        return await instance.store.put(b"key", value)
+    except (Unavailable, OutcomeUnknown):
+        return None
