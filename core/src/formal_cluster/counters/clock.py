@@ -83,7 +83,7 @@ class LogClock:
             last_wall: The writer's wall clock at the last record that did not ask.
             wall: This instance's wall clock now.
         """
-        self._reach(log_time + max(0, wall - last_wall), monotonic)
+        self._reach(log_time + wall - last_wall, monotonic)
         self.synced = True
 
     def owes_answer(self, log_time: int, monotonic: int) -> bool:

@@ -154,10 +154,7 @@ class Ledger:
             state.revision = max(state.revision, revision)
             load = self.outbox.under_way
             position = state.writers.get(self.writer)
-            if load and position and load.epoch < position.epoch:
-                # Not in the log, or in a part of it that cannot be seen: rather count it twice.
-                self.outbox.give_back(load, state.resolution)
-            elif load and position and (load.epoch, load.seq) == (position.epoch, position.seq):
+            if load and position and (load.epoch, load.seq) == (position.epoch, position.seq):
                 self._settle_unseen(load, position.log_time)
             self.state = state
             if state.log_time:

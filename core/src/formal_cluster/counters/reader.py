@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 
 from formal_cluster.counters.archive import Archive
@@ -62,27 +62,24 @@ class LogReader:
         """
         known = self._ledger.state
         if intact and known.revision + 1 >= oldest:
-            self._ledger.adopt(known)
+            self._go_on_from(known)
             return
         state = empty
         await self._archive.load(state)
         if intact and known.revision > state.revision:
             state = known
-        if state.revision and state.revision + 1 >= oldest:
-            self._ledger.adopt(state)
+        history_follows = state.revision + 1 >= oldest
+        if state.revision and history_follows:
+            self._go_on_from(state)
             return
-        listing = await self._store.list(self._keys.log)
-        if listing.entries and state.revision + 1 >= oldest:
-            self._ledger.adopt(state)
+        newest, revision = await self._newest_records()
+        if newest and history_follows:
+            # There is no snapshot yet, so all of the history may be there.
+            self._go_on_from(state)
             return
-        newest = [
-            Record(self._keys.writer_of(entry.key), decode(entry.value), entry.revision)
-            for entry in sorted(listing.entries, key=lambda entry: entry.revision)
-        ]
         if not state.reaches(newest):
             self._wait_for_snapshot(state.revision, oldest)
-        self._patience_ends = None
-        self._ledger.adopt(state, newest, listing.revision)
+        self._go_on_from(state, newest, revision)
 
     async def follow(self, updated: Callable[[], None], saw_other: Callable[[Batch], None]) -> None:
         """Fold every further record, until cancelled.
@@ -112,6 +109,19 @@ class LogReader:
                 if ledger.reached(update.revision):
                     updated()
         raise CountersError("the store ended the watch on the counter log; following it anew")
+
+    def _go_on_from(self, state: State, newest: Sequence[Record] = (), revision: int = 0) -> None:
+        self._patience_ends = None
+        self._ledger.adopt(state, newest, revision)
+
+    async def _newest_records(self) -> tuple[list[Record], int]:
+        """Each writer's newest record in order, and the revision of this being so."""
+        listing = await self._store.list(self._keys.log)
+        records = [
+            Record(self._keys.writer_of(entry.key), decode(entry.value), entry.revision)
+            for entry in sorted(listing.entries, key=lambda entry: entry.revision)
+        ]
+        return records, listing.revision
 
     def _wait_for_snapshot(self, revision: int, oldest: int) -> None:
         """Raise until patience ends, then say what is lost."""

@@ -145,9 +145,6 @@ class LogWriter:
     async def _append(self, load: Load) -> None:
         uncertain = False
         for delay in retries_s(self._jitter):
-            if load.folded.done():
-                self._revision = load.folded.result()
-                break
             try:
                 if await self._put(load, uncertain=uncertain):
                     break
