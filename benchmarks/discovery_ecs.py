@@ -14,9 +14,8 @@ import statistics
 import time
 from collections import Counter
 
-from formal_cluster_conformance.ecs import EcsServer, EcsWorld, TaskMetadataServer
-
 from formal_cluster.hookspecs import DiscoveryContext
+from formal_cluster_conformance.ecs import EcsServer, EcsWorld, TaskMetadataServer
 from formal_cluster_discovery_ecs import plugin
 from formal_cluster_discovery_ecs.metadata_endpoint import VARIABLE
 from formal_cluster_discovery_ecs.settings import EcsSettings

@@ -73,6 +73,11 @@ async def test_everyone_restarted_with_kept_disks_still_counts(three: Any) -> No
     for instance in three.instances:
         for _ in range(2):
             await three.access(instance, "alice")
+    await three.until(
+        "everybody has everybody's hits",
+        lambda: _blocked_everywhere(three, three.instances, "alice"),
+        within_s=2,
+    )
     for instance in three.instances:
         assert 0 == instance.terminate()
     assert [[], [], []] == [instance.etcd_pids() for instance in three.instances]

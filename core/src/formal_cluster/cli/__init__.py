@@ -36,7 +36,8 @@ SUBCOMMANDS: Mapping[str, _Subcommand] = {
         "formal_cluster.cli.status:status", "Show the cluster as one running instance sees it."
     ),
     "discover": _Subcommand(
-        "formal_cluster.cli.discover:discover", "Show the instances that discovery sees."
+        "formal_cluster.cli.discover:discover",
+        "Show the instances that the configured discovery drivers see.",
     ),
     "policy": _Subcommand("formal_cluster.cli.policy:policy", "Check and explain Rego policies."),
     "plugins": _Subcommand(

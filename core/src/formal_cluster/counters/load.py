@@ -90,8 +90,10 @@ class Load:
     def add_strict(self, hit: StrictHit) -> None:
         """Send a strict attempt."""
         self.strict.append(hit)
+        keys = self.keys
         for read in hit.reads:
-            self._index(read.key)
+            if read.key not in keys:
+                self._index(read.key)
 
     def batch(self, *, proposed: int, now: int, wall: int) -> Batch:
         """What to append when it is sent at monotonic time `now`."""
@@ -138,4 +140,7 @@ def check_key(key: CounterKey) -> None:
 
 
 def _bytes(key: CounterKey) -> int:
-    return sum(len(part) if part.isascii() else len(part.encode()) for part in key.subject)
+    size = 0
+    for part in key.subject:  # a loop, as this runs for each strict hit
+        size += len(part) if part.isascii() else len(part.encode())
+    return size

@@ -7,7 +7,8 @@ one, as readers ignore what they do not know at the end.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from itertools import chain
+from operator import itemgetter
 from typing import Annotated
 
 import msgspec
@@ -80,15 +81,15 @@ def decode(value: bytes) -> Batch:
             f"the counter log holds format {batch.version}, this instance reads {VERSION}; "
             "upgrade it"
         )
-    if any(index >= len(batch.keys) for index in _indices(batch)):
+    if _largest_index(batch) >= len(batch.keys):
         raise MalformedRecord("a batch in the counter log refers to a key that it does not hold")
     return batch
 
 
-def _indices(batch: Batch) -> Iterable[int]:
-    for refund in batch.refunds:
-        yield refund[0]
-    for hit in batch.hits:
-        yield hit[0]
-    for keys in batch.strict:
-        yield from keys
+def _largest_index(batch: Batch) -> int:
+    index_of = itemgetter(0)
+    return max(
+        max(map(index_of, batch.refunds), default=-1),
+        max(map(index_of, batch.hits), default=-1),
+        max(chain.from_iterable(batch.strict), default=-1),
+    )

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from formal_cluster.cluster import Cluster
 from formal_cluster.errors import ConfigError
+from formal_cluster.server import collector
 from formal_cluster.server.app import build_app
 from formal_cluster.settings import ServerSettings, Settings
 
@@ -39,6 +40,7 @@ async def serve(settings: Settings) -> None:
             try:
                 await web.SockSite(runner, listener).start()
                 host, port = listener.getsockname()[:2]
+                collector.calm()
                 _log.info("serving decisions", extra={"host": host, "port": port})
                 await stop.wait()
                 _log.info("stopping")
