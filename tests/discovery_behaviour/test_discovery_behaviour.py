@@ -202,7 +202,11 @@ async def test_a_driver_leaves_no_tasks_and_threads_of_its_own_behind(platform):
 
     await driver.aclose()
 
-    assert (threads, tasks) == (own_threads(), asyncio.all_tasks())
+    assert own_threads() <= threads
+    if left := asyncio.all_tasks() - tasks:
+        # Connections of the platform's own server end when they notice; a driver's tasks do not.
+        _, pending = await asyncio.wait(left, timeout=PATIENCE_S)
+        assert set() == pending
 
 
 async def test_a_driver_that_was_never_used_can_be_closed(platform):

@@ -30,17 +30,15 @@ def test_one_check_that_did_not_hold_fails_the_step(step):
 
 
 def test_a_check_that_failed_after_its_time_makes_the_step_too_slow_not_failed(step):
-    step.valid_until = LONG_AGO
-    step.check("held all the same", expected=403, seen=403)
+    step.check("held all the same", expected=403, seen=403, valid_until=LONG_AGO)
     assert Outcome.PASS is step.outcome
-    step.check("window has passed", expected=403, seen=200)
+    step.check("window has passed", expected=403, seen=200, valid_until=LONG_AGO)
     assert Outcome.TOO_SLOW is step.outcome
 
 
 def test_a_check_that_failed_in_time_fails_the_step_whatever_comes_later(step):
     step.check("in time", expected=403, seen=200)
-    step.valid_until = LONG_AGO
-    step.check("too late", expected=403, seen=200)
+    step.check("too late", expected=403, seen=200, valid_until=LONG_AGO)
     assert Outcome.FAIL is step.outcome
 
 
@@ -49,8 +47,8 @@ def test_the_whole_holds_only_if_every_step_passed(step, outcome):
     passed = Step(2, "Passed")
     passed.check("same", expected=1, seen=1)
     if outcome != "not run":
-        step.valid_until = LONG_AGO if outcome == "too slow" else float("inf")
-        step.check("other", expected=1, seen=2)
+        valid_until = LONG_AGO if outcome == "too slow" else float("inf")
+        step.check("other", expected=1, seen=2, valid_until=valid_until)
     assert outcome == step.outcome
     assert held([passed])
     assert not held([passed, step])

@@ -3,9 +3,9 @@
 import logging
 
 import pytest
-from formal_cluster_conformance.ecs import EcsServer, EcsWorld, TaskMetadataServer
 
 from formal_cluster.hookspecs import DiscoveryContext
+from formal_cluster_conformance.ecs import EcsServer, EcsWorld, TaskMetadataServer
 from formal_cluster_discovery_ecs.ecs import EcsDiscovery
 from formal_cluster_discovery_ecs.metadata_endpoint import MetadataEndpoint
 from formal_cluster_discovery_ecs.settings import EcsSettings

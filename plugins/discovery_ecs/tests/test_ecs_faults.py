@@ -72,6 +72,13 @@ async def test_a_task_without_a_role_is_told_to_have_one(create, me, monkeypatch
         await create(me).discover()
 
 
+async def test_a_client_that_cannot_be_made_is_an_outage_with_a_reason(create, me, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL_ECS", "nonsense")
+
+    with pytest.raises(DiscoveryUnavailable, match=r"no ECS client can be made: .*nonsense"):
+        await create(me, endpoint_url=None).discover()
+
+
 async def test_an_error_between_the_calls_gives_no_view(ecs, world, create, me):
     driver = create(me)
     first = await driver.discover()
@@ -95,7 +102,7 @@ async def test_an_ecs_that_does_not_answer_is_given_up_in_time(ecs, create, me):
 async def test_an_error_tells_how_old_the_last_good_view_is(ecs, create, me):
     driver = create(me)
     ecs.refuse("ClientException", "no")
-    with pytest.raises(DiscoveryUnavailable, match="ECS has not answered yet"):
+    with pytest.raises(DiscoveryUnavailable, match="There is no earlier view"):
         await driver.discover()
     assert driver.age_s is None
 

@@ -3,10 +3,10 @@
 import asyncio
 
 import pytest
-from formal_cluster_conformance.ecs import documents
 
 from formal_cluster.errors import DiscoveryError, DiscoveryUnavailable
 from formal_cluster.model import Instance, InstanceState
+from formal_cluster_conformance.ecs import documents
 from formal_cluster_discovery_ecs.metadata import parse, preferred
 from formal_cluster_discovery_ecs.metadata_endpoint import MetadataEndpoint
 
@@ -50,6 +50,10 @@ def test_a_task_of_no_service_has_no_service(world):
 def test_ipv4_is_preferred_and_ipv6_alone_will_do(world):
     assert "10.0.1.7" == read(world, world.run("10.0.1.7", ipv6_address="2001:db8::7")).address
     assert "2001:db8::7" == read(world, world.run(ipv6_address="2001:0db8:0::7")).address
+
+
+def test_ipv4_is_preferred_wherever_it_stands():
+    assert "10.0.1.7" == preferred(["2001:db8::7", "10.0.1.7", "10.0.1.8"])
 
 
 def test_link_local_and_broken_addresses_are_not_used():

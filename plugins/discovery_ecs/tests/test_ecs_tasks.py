@@ -1,9 +1,9 @@
 """What a task of ECS means for an instance."""
 
 import pytest
-from formal_cluster_conformance.ecs.documents import description
 
 from formal_cluster.model import InstanceState
+from formal_cluster_conformance.ecs.documents import description
 from formal_cluster_discovery_ecs import tasks
 
 

@@ -8,6 +8,7 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
+
 from formal_cluster_conformance.ecs import (
     EcsServer,
     EcsWorld,

@@ -14,7 +14,9 @@ from pathlib import Path
 import click
 
 from formal_cluster_demo import scenario
+from formal_cluster_demo.polling import poll
 from formal_cluster_demo.preconditions import problems
+from formal_cluster_demo.process_table import naming
 from formal_cluster_demo.processes import Processes
 from formal_cluster_demo.report import JsonReport, Report, TextReport, held
 from formal_cluster_demo.site import Site
@@ -51,7 +53,7 @@ def demo(*, as_json: bool, addresses: str, keep: bool) -> None:
         if keep:
             click.echo(f"logs and data are in {home}", err=True)
         else:
-            shutil.rmtree(home)
+            _remove(home)
     sys.exit(0 if ok else 1)
 
 
@@ -61,6 +63,12 @@ def _play(home: Path, addresses: Sequence[str], report: Report) -> bool:
         steps = scenario.run(Site(home, addresses, processes), report)
     report.summary(steps, time.monotonic() - started)
     return held(steps)
+
+
+def _remove(home: Path) -> None:
+    """An etcd ends a moment after its connector was killed, and writes until then."""
+    poll(lambda: naming(home), lambda some: not some, within_s=5)
+    shutil.rmtree(home)
 
 
 def _refuse(found: Sequence[str], *, as_json: bool) -> None:

@@ -78,8 +78,11 @@ class TextReport:
         for action in step.done:
             self._console.print(f"   {escape(action)}")
         for label, members in step.members.items():
-            self._indented(_members_table(label, members))
-        table = Table("", "checked", "expected", "seen", box=box.SIMPLE_HEAD)
+            if members:
+                self._indented(_members_table(label, members))
+        table = Table("", "checked", box=box.SIMPLE_HEAD)
+        for value in ("expected", "seen"):
+            table.add_column(value, overflow="fold")
         for check in step.checks:
             mark = "[green]✓[/]" if check.held else "[red]✗[/]"
             cells = (check.what, _text(check.expected), _text(check.seen))

@@ -31,12 +31,7 @@ class Check:
 
 
 class Step:
-    """The record of one step, filled while it runs.
-
-    Attributes:
-        valid_until: After this moment (monotonic clock) a failed check means that the machine was
-            too slow, not that the product failed.
-    """
+    """The record of one step, filled while it runs."""
 
     def __init__(self, number: int, title: str) -> None:
         self.number = number
@@ -44,23 +39,37 @@ class Step:
         self.done: list[str] = []
         self.checks: list[Check] = []
         self.members: dict[str, list[Mapping[str, Any]]] = {}
-        self.valid_until = float("inf")
         self.seconds: float | None = None
 
     def did(self, text: str) -> None:
         """Something was done."""
         self.done.append(text)
 
-    def check(self, what: str, *, expected: Any, seen: Any, held: bool | None = None) -> None:
-        """Something was expected; it held if `seen` equals it, unless `held` says otherwise."""
+    def check(
+        self,
+        what: str,
+        *,
+        expected: Any,
+        seen: Any,
+        held: bool | None = None,
+        valid_until: float = float("inf"),
+    ) -> None:
+        """Something was expected.
+
+        Args:
+            held: Whether it held; default: whether `seen` equals `expected`.
+            valid_until: After this moment (monotonic clock) it did not have to hold any more: if
+                it did not, the machine was too slow, and nothing is known of the product.
+        """
         ok = expected == seen if held is None else held
-        late = time.monotonic() > self.valid_until
+        late = time.monotonic() > valid_until
         self.checks.append(Check(what, expected, seen, held=ok, void=late and not ok))
 
     def show_members(self, label: str, view: Mapping[str, Any]) -> None:
         """The members as one instance sees them now."""
         leader = view.get("leader")
-        self.members[label] = [{**m, "leader": m["id"] == leader} for m in view["members"]]
+        members = sorted(view["members"], key=lambda m: str(m["id"]))
+        self.members[label] = [{**m, "leader": m["id"] == leader} for m in members]
 
     @property
     def outcome(self) -> Outcome:

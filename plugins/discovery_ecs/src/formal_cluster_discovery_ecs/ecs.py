@@ -174,7 +174,7 @@ class EcsDiscovery:
 
     def _unavailable(self, reason: str) -> DiscoveryUnavailable:
         if self._last is None or self.age_s is None:
-            return DiscoveryUnavailable(f"{reason}. ECS has not answered yet")
+            return DiscoveryUnavailable(f"{reason}. There is no earlier view")
         count = len(self._last[0].instances)
         return DiscoveryUnavailable(
             f"{reason}. The last good view is {self.age_s:.0f} s old and has {count} instances"

@@ -10,9 +10,9 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-import boto3  # type: ignore[import-untyped]  # ships no types; touched here only
-from botocore.config import Config  # type: ignore[import-untyped]
-from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 
 from formal_cluster.errors import DiscoveryUnavailable
 from formal_cluster_discovery_ecs.refusals import explain

@@ -12,10 +12,10 @@ import functools
 import json
 from typing import Any
 
-import botocore.session  # type: ignore[import-untyped]  # ships no types
-from botocore.model import OperationModel, Shape  # type: ignore[import-untyped]
-from botocore.parsers import create_parser  # type: ignore[import-untyped]
-from botocore.validate import ParamValidator  # type: ignore[import-untyped]
+import botocore.session
+from botocore.model import OperationModel, Shape
+from botocore.parsers import create_parser
+from botocore.validate import ParamValidator
 
 CONTENT_TYPE = "application/x-amz-json-1.1"
 

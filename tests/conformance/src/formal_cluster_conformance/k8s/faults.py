@@ -57,7 +57,6 @@ class Faults:
 
     etcd_is_away: bool = False
     _faults: list[_Fault] = field(default_factory=list)
-    _released: asyncio.Event = field(default_factory=asyncio.Event)
 
     def refuse(
         self,
@@ -106,9 +105,9 @@ class Faults:
             Refusal: It is refused.
             Dropped: Its connection is to be cut.
         """
-        if self.etcd_is_away and request.verb != "watch":
-            if request.query.get("resourceVersion") != "0":
-                await asyncio.Event().wait()
+        is_from_cache = request.verb == "watch" or request.query.get("resourceVersion") == "0"
+        if self.etcd_is_away and not is_from_cache:
+            await asyncio.Event().wait()
         fault = next((fault for fault in self._faults if fault.befalls(request)), None)
         if fault is None:
             return

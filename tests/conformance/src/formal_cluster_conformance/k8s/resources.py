@@ -42,6 +42,7 @@ class Resource:
 _POD_FIELDS = frozenset(
     {"spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "status.phase", "status.podIP"}
 )
+_SUBRESOURCES = {"status", "token"}
 _RBAC = "rbac.authorization.k8s.io"
 
 PODS = Resource("", "v1", "pods", "Pod", has_status=True, fields=_POD_FIELDS)
@@ -100,6 +101,7 @@ def target_of(path: str) -> Target | None:
             if len(parts) < 3 or parts[0] != "namespaces":
                 continue
             namespace, parts = parts[1], parts[2:]
-        if parts[0] == resource.plural and len(parts) <= 3 and all(parts):
+        is_known = parts[0] == resource.plural and set(parts[2:]) <= _SUBRESOURCES
+        if is_known and len(parts) <= 3 and all(parts):
             return Target(resource, namespace, *parts[1:])
     return None

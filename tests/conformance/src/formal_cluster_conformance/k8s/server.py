@@ -13,19 +13,26 @@ would ignore it. It has no controllers, no scheduler and no nodes: `World` does 
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
+import ssl
+from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from aiohttp import web
 
 from formal_cluster_conformance.k8s import credentials, tls
-from formal_cluster_conformance.k8s.answers import Answers
+from formal_cluster_conformance.k8s.answers import Answers, authenticate, authorize, verb_of
 from formal_cluster_conformance.k8s.faults import Dropped, Faults, Request
+from formal_cluster_conformance.k8s.listener import listening
+from formal_cluster_conformance.k8s.lists import Lists
 from formal_cluster_conformance.k8s.rbac import ADMINS, User
+from formal_cluster_conformance.k8s.resources import target_of
 from formal_cluster_conformance.k8s.statuses import Refusal
 from formal_cluster_conformance.k8s.store import Store
+from formal_cluster_conformance.k8s.validation import check_accept
 from formal_cluster_conformance.k8s.watching import Watch
 from formal_cluster_conformance.k8s.world import World
 
@@ -48,6 +55,7 @@ class ApiServer:
         watches: The watches under way.
         tokens: Whom each valid token stands for. Remove one to revoke it.
         admin_token: A token that may do everything.
+        port: Its port. Left and entered again, it has the same one.
     """
 
     def __init__(
@@ -62,13 +70,8 @@ class ApiServer:
         self.admin_token = secrets.token_urlsafe(16)
         self.tokens = {self.admin_token: User("admin", frozenset({ADMINS}))}
         self.ca_file: Path | None = None
-        self._bookmark_s = bookmark_s
-        self._port = 0
-        app = web.Application()
-        app.router.add_route("*", "/{path:.*}", self._handle)
-        self._runner = web.AppRunner(
-            app, access_log=None, handler_cancellation=True, shutdown_timeout=_SHUTDOWN_S
-        )
+        self._answers = Answers(self.store, Lists(self.store), self.tokens, bookmark_s)
+        self.port = 0
 
     async def __aenter__(self) -> Self:
         context = None
@@ -76,10 +79,20 @@ class ApiServer:
             context, self.ca_file = await asyncio.to_thread(
                 tls.make_server_context, self._directory
             )
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self._port, ssl_context=context)
-        await site.start()
-        self._port = self._runner.addresses[0][1]
+        # One for each time that it is entered: then it listens on the same port again.
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", self._handle)
+        runner = web.AppRunner(
+            app, access_log=None, handler_cancellation=True, shutdown_timeout=_SHUTDOWN_S
+        )
+        async with AsyncExitStack() as stack:
+            await runner.setup()
+            stack.push_async_callback(runner.cleanup)
+            assert runner.server is not None
+            self.port = await stack.enter_async_context(
+                listening(runner.server, context, self.port)
+            )
+            self._stack = stack.pop_all()
         return self
 
     async def __aexit__(
@@ -88,21 +101,18 @@ class ApiServer:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self._runner.cleanup()
+        await self._stack.aclose()
 
     @property
     def url(self) -> str:
         """Where it is reached."""
-        return f"{'https' if self._https else 'http'}://127.0.0.1:{self._port}"
-
-    @property
-    def port(self) -> int:
-        """Its port."""
-        return self._port
+        return f"{'https' if self._https else 'http'}://127.0.0.1:{self.port}"
 
     def world(self, namespace: str) -> World:
         """A namespace of its own, to put things into. An async context manager."""
-        return World(self.url, namespace, token=self.admin_token, ca_file=self.ca_file)
+        context = ssl.create_default_context(cafile=self.ca_file) if self.ca_file else None
+        headers = {"Authorization": f"Bearer {self.admin_token}"}
+        return World(self.url, namespace, headers=headers, ssl_context=context)
 
     def write_kubeconfig(
         self, path: Path, *, token: str | None = None, namespace: str | None = None
@@ -117,12 +127,47 @@ class ApiServer:
         )
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        answers = Answers(self.store, self.tokens)
+        target = target_of(request.path)
+        user = authenticate(request.headers, self.tokens)
+        asked = Request(
+            verb=verb_of(request.method, target, request.query),
+            resource=target.resource.plural if target else request.path,
+            namespace=target.namespace if target else None,
+            name=target.name if target else None,
+            subresource=target.subresource if target else None,
+            query=dict(request.query),
+            user=user.name if user else None,
+        )
+        self.requests.append(asked)
         try:
-            answer = answers.prepare(request.method, request.path, request.query, request.headers)
-            ...
+            _, target = authorize(user, asked, target, self.store)
+            await self.faults.befall(asked)
+            check_accept(request.headers.get("Accept"))
+            answer = self._answers.answer(asked, target, await _body(request))
+        except Dropped:
+            if request.transport is not None:
+                request.transport.abort()
+            return web.Response()
         except Refusal as refusal:
-            headers = {}
-            if refusal.retry_after is not None:
-                headers["Retry-After"] = str(refusal.retry_after)
+            retry = refusal.retry_after
+            headers = {} if retry is None else {"Retry-After": str(retry)}
             return web.json_response(refusal.status, status=refusal.code, headers=headers)
+        if isinstance(answer, Watch):
+            return await self._run(answer, request)
+        return web.json_response(answer, status=201 if asked.verb == "create" else 200)
+
+    async def _run(self, watch: Watch, request: web.Request) -> web.StreamResponse:
+        self.watches.append(watch)
+        try:
+            return await watch.run(request)
+        finally:
+            self.watches.remove(watch)
+
+
+async def _body(request: web.Request) -> Any:
+    if not request.can_read_body:
+        return None
+    try:
+        return json.loads(await request.read())
+    except ValueError as error:
+        raise Refusal(400, f"the body is no JSON: {error}") from error

@@ -74,9 +74,7 @@ def not_found(resource: Resource, name: str) -> Refusal:
 
 def already_exists(resource: Resource, name: str) -> Refusal:
     """There is one."""
-    return Refusal(
-        409, f'{_qualified(resource)} "{name}" already exists', reason="AlreadyExists"
-    )
+    return Refusal(409, f'{_qualified(resource)} "{name}" already exists', reason="AlreadyExists")
 
 
 def conflict(resource: Resource, name: str) -> Refusal:

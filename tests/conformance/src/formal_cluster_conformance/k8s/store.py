@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from formal_cluster_conformance.k8s.rbac import Grants
 from formal_cluster_conformance.k8s.resources import (
     CLUSTER_ROLE_BINDINGS,
     CLUSTER_ROLES,
@@ -21,9 +22,7 @@ from formal_cluster_conformance.k8s.resources import (
     Resource,
     Target,
 )
-from formal_cluster_conformance.k8s.rbac import Grants
 from formal_cluster_conformance.k8s.statuses import (
-    Refusal,
     already_exists,
     conflict,
     expired,
@@ -158,8 +157,8 @@ class Store:
         return self._put(target, before, document)
 
     def delete(self, target: Target, grace_s: int | None) -> Document:
-        """Remove an object. A pod on a node is only marked, until its grace period is over: its
-        node then deletes it once more, with none.
+        """Remove an object, a namespace with all that is in it. A pod on a node is only marked,
+        until its grace period is over: its node then deletes it once more, with none.
 
         Raises:
             Refusal: There is none.
@@ -172,10 +171,18 @@ class Store:
             document["metadata"]["deletionGracePeriodSeconds"] = grace_s
             if grace_s:
                 return self._put(target, before, document)
-        del self._of(target.resource)[target.namespace or "", before["metadata"]["name"]]
+        if target.resource is NAMESPACES:
+            for resource, objects in self._objects.items():
+                for namespace, name in [key for key in objects if key[0] == target.name]:
+                    self._remove(Target(resource, namespace, name))
+        self._remove(target)
+        return document
+
+    def _remove(self, target: Target) -> None:
+        assert target.name is not None
+        before = self._of(target.resource).pop((target.namespace or "", target.name))
         self.version += 1
         self._record(target, before, None)
-        return document
 
     def compact(self) -> None:
         """Forget the history: watches that want to go on from an older version are told so."""

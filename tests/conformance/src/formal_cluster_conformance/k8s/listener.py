@@ -1,0 +1,52 @@
+"""Listens on a free port, and ends every connection when told to, also one that is just beginning.
+
+What the standard library's servers leave of their connections outlives the test that made them,
+and is reported as a leak by another one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable
+
+
+@contextlib.asynccontextmanager
+async def listening(
+    protocol: Callable[[], asyncio.BaseProtocol], context: ssl.SSLContext | None, port: int
+) -> AsyncIterator[int]:
+    """Accept connections on a port of 127.0.0.1, 0 for any that is free. Gives the port."""
+    loop = asyncio.get_running_loop()
+    transports: list[asyncio.WriteTransport] = []
+    beginning: set[asyncio.Task[None]] = set()
+
+    async def begin(connection: socket.socket) -> None:
+        # A client that goes away or mistrusts the certificate is its own problem.
+        with contextlib.suppress(OSError):
+            transport, _ = await loop.connect_accepted_socket(protocol, connection, ssl=context)
+            transports.append(transport)
+
+    async def accept() -> None:
+        while True:
+            connection, _ = await loop.sock_accept(listener)
+            connection.setblocking(False)
+            task = asyncio.create_task(begin(connection))
+            beginning.add(task)
+            task.add_done_callback(beginning.discard)
+
+    with socket.create_server(("127.0.0.1", port)) as listener:
+        listener.setblocking(False)
+        accepting = asyncio.create_task(accept())
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            accepting.cancel()
+            for task in beginning:
+                task.cancel()
+            await asyncio.gather(accepting, *beginning, return_exceptions=True)
+            for transport in transports:
+                transport.abort()
+            # Each connection learns of its end in the next round of the event loop.
+            await asyncio.sleep(0)
