@@ -64,11 +64,9 @@ class State(NamedTuple):
 
 @cache
 def identity_of(index: int, node: Node) -> Identity:
-    own = Identity.fresh(INSTANCES[index].id, f"http://10.0.0.{index}:2380")
+    own = Identity.fresh(INSTANCES[index].id, f"http://10.0.0.{index}:2380", node.incarnation)
     return own.model_copy(
         update={
-            "incarnation": node.incarnation,
-            "member": f"i{index}-{node.incarnation}",
             "stage": node.stage,
             "consent": node.consent and Consent(instance="-", incarnation=node.consent),
             "withdrawing": node.withdrawing,

@@ -41,10 +41,11 @@ class Announcer:
         self._clock = clock
         self._written: Presence | None = None
         self._written_at = float("-inf")
+        self._withdrawn = False
 
     async def run(self) -> None:
-        """Announce until cancelled."""
-        while True:
+        """Announce until cancelled, or until `withdraw` is called."""
+        while not self._withdrawn:
             present = self._read()
             if present is not None and self._watch.following and self._is_due(present):
                 await self._announce(present)
@@ -52,6 +53,7 @@ class Announcer:
 
     async def withdraw(self) -> None:
         """Take the presence back, if the cluster answers right away; it expires anyway."""
+        self._withdrawn = True
         if self._written is None:
             return
         try:

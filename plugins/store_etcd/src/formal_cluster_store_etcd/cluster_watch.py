@@ -18,10 +18,11 @@ from typing import Final
 from formal_cluster.errors import StoreError
 from formal_cluster_store_etcd.client import EtcdClient, QuorumAnswer
 from formal_cluster_store_etcd.cluster_api import ClusterApi, ClusterMember, MemberStatus
-from formal_cluster_store_etcd.names import endpoint_of
 from formal_cluster_store_etcd.observations import LiveEtcd
 from formal_cluster_store_etcd.presence import Presence
+from formal_cluster_store_etcd.urls import endpoint_of
 
+_FIRST_PING_S: Final = 0.1
 _PING_S: Final = 0.5
 _MEMBERS_S: Final = 1.0
 _CHANGING_MEMBERS_S: Final = 0.3
@@ -135,7 +136,7 @@ class ClusterWatch:
                     self._accept(answer)
                 except StoreError as error:
                     self._logger.debug("no quorum answers", extra={"error": str(error)})
-            await asyncio.sleep(_PING_S)
+            await asyncio.sleep(_PING_S if self._answered_at is not None else _FIRST_PING_S)
 
     def _accept(self, answer: QuorumAnswer) -> None:
         if f"{answer.cluster_id:x}" == self.cluster_id:

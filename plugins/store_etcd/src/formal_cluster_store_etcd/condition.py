@@ -7,8 +7,8 @@ from typing import Final
 from formal_cluster.model import Member, Role, StoreState, StoreStatus
 from formal_cluster_store_etcd.cluster_api import ClusterMember
 from formal_cluster_store_etcd.cluster_watch import ClusterWatch
-from formal_cluster_store_etcd.names import endpoint_of
 from formal_cluster_store_etcd.supervisor import Supervisor
+from formal_cluster_store_etcd.urls import endpoint_of
 
 _SERVING_S: Final = 2.0
 

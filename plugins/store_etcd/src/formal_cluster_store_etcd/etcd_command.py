@@ -1,6 +1,6 @@
 """The command line that etcd is started with. Pure.
 
-Flags that came, went or were renamed between 3.4 and 3.6 are used if the program knows them.
+Flags that came, went or were renamed since 3.4 are used as the program knows them.
 """
 
 from __future__ import annotations
@@ -11,14 +11,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from formal_cluster_store_etcd.binary import Binary
-from formal_cluster_store_etcd.names import http_url
 from formal_cluster_store_etcd.settings import EtcdSettings
+from formal_cluster_store_etcd.urls import http_url
 
 _KEPT_VARIABLE: Final = "ETCD_UNSUPPORTED_ARCH"
-_IF_KNOWN: Final = (
-    ("experimental-initial-corrupt-check", "true"),
-    ("feature-gates", "InitialCorruptCheck=true"),
-    ("enable-v2", "false"),
+_FIRST_KNOWN: Final = (
+    (
+        ("experimental-initial-corrupt-check", "true"),
+        ("feature-gates", "InitialCorruptCheck=true"),  # both at once are refused
+    ),
+    (("enable-v2", "false"),),
 )
 
 
@@ -82,7 +84,8 @@ def command_line(
         "logger": "zap",
         "log-outputs": "stderr",
     }
-    flags.update((flag, value) for flag, value in _IF_KNOWN if flag in binary.flags)
+    for spellings in _FIRST_KNOWN:
+        flags.update([s for s in spellings if s[0] in binary.flags][:1])
     return (str(binary.path), *(f"--{flag}={value}" for flag, value in flags.items()))
 
 

@@ -27,8 +27,14 @@ _LEVELS: Final = {
     "panic": logging.CRITICAL,
     "fatal": logging.CRITICAL,
 }
-_PREFIXES: Final = {"INFO: ": logging.DEBUG, "WARNING: ": logging.INFO}
-"""Levels of the gRPC library inside etcd, which logs plain text."""
+_PREFIXES: Final = {
+    # The gRPC library inside etcd logs plain text.
+    "INFO: ": logging.DEBUG,
+    "WARNING: ": logging.INFO,
+    # A line that was too long is no JSON any more.
+    '{"level":"info"': logging.DEBUG,
+    '{"level":"warn"': logging.WARNING,
+}
 _CHATTY: Final = "rafthttp/"
 """Warns of each connection between members, also of those that were established."""
 _NOT_WORTH_A_WARNING: Final = frozenset(

@@ -41,7 +41,7 @@ def plan(seen: Observation, rules: Rules) -> Step:
         return _plan_join(seen, live)
     if seen.expected is None:
         return retract_or_wait(
-            seen, "discovery gives no answer that names this instance; nothing is decided on that"
+            seen, "discovery gives no complete answer that names this instance; see its settings"
         )
     return genesis.plan(seen, rules, seen.expected)
 
@@ -88,8 +88,9 @@ def _plan_join(seen: Observation, live: Mapping[str, LiveEtcd]) -> Step:
     cluster = _best(live)
     if not cluster.serving:
         return Wait(
-            f"{_name_clusters(live)} without a quorum; this instance joins when enough of its "
-            f"members run again ({_name_members(cluster.members)})"
+            f"{_name_clusters(live)} without a quorum. Start enough of its members "
+            f"({_name_members(cluster.members)}) and this instance joins; if too much of their "
+            "data is lost for good, restore a backup or start all instances with empty directories"
         )
     added = any(
         entry.is_learner and not entry.name and seen.peer_url in entry.peer_urls

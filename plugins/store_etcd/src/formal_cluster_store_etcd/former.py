@@ -17,10 +17,12 @@ from formal_cluster_store_etcd.steps import (
     Found,
     Join,
     Observation,
+    Retract,
     Rules,
     SetAside,
     Start,
     Wait,
+    WithdrawConsent,
     identity_after,
 )
 from formal_cluster_store_etcd.views import Views
@@ -78,7 +80,7 @@ class Former:
                     self._watch.follow(step.cluster_id, step.members)
                     self._on_wait(f"{step.evidence}; its leader is asked to add this instance")
                     await asyncio.sleep(_TICK_S)
-                case Wait():
+                case Wait() | Retract() | WithdrawConsent():
                     self._on_wait(step.evidence)
                     await asyncio.sleep(_TICK_S)
 
@@ -88,12 +90,12 @@ class Former:
         if followed is not None and not own.has_data:
             return Observation(own, place.peer_url, None, 0, 0, {_FOLLOWED: followed})
         view = await self._views.latest()
-        instances = view.instances if view is not None else ()
-        alive = [i for i in instances if i.state is not InstanceState.STOPPED]
+        named = view.instances if view is not None else ()
+        alive = [i for i in named if i.state is not InstanceState.STOPPED]
         return Observation(
             own=own,
             peer_url=place.peer_url,
-            expected=None if view is None else view.instances,
+            expected=named if view is not None and view.complete else None,
             stable_s=self._views.stable_s,
             waited_s=self._clock() - self._since,
             probes=await self._prober.ask_all([i for i in alive if i.id != own.instance]),

@@ -1,24 +1,13 @@
-"""Who this instance's member is, kept beside its data: what must survive a restart.
-
-The file is replaced atomically and synced before anything that depends on it is shown to others or
-done: `formation` explains why that makes a second cluster impossible.
-"""
+"""Who this instance's member is, which must survive a restart. `identity_file` keeps it."""
 
 from __future__ import annotations
 
 import enum
-import os
-import secrets
-from collections.abc import Callable
-from typing import Final, Literal, Self
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from formal_cluster_store_etcd.data_dir import DataDir, unusable
-from formal_cluster_store_etcd.failures import CannotStart
 from formal_cluster_store_etcd.names import member_name
-
-_FILE: Final = "formal-cluster.json"
 
 
 class Stage(enum.StrEnum):
@@ -77,9 +66,8 @@ class Identity(BaseModel):
         return self.stage in (Stage.FOUNDING, Stage.MEMBER)
 
     @classmethod
-    def fresh(cls, instance: str, peer_url: str, *, draw: Callable[[], str] | None = None) -> Self:
+    def fresh(cls, instance: str, peer_url: str, incarnation: str) -> Self:
         """The identity of an instance whose directory is empty."""
-        incarnation = (draw or _draw)()
         return cls(
             instance=instance,
             incarnation=incarnation,
@@ -92,9 +80,9 @@ class Identity(BaseModel):
         known = {"stage": Stage.MEMBER, "cluster_id": cluster_id, "epoch": max(self.epoch, 1)}
         return self.model_copy(update=known)
 
-    def renewed(self, peer_url: str, *, draw: Callable[[], str] | None = None) -> Identity:
+    def renewed(self, peer_url: str, incarnation: str) -> Identity:
         """This instance without its data: a new member, that remembers cluster and consent."""
-        return Identity.fresh(self.instance, peer_url, draw=draw).model_copy(
+        return Identity.fresh(self.instance, peer_url, incarnation).model_copy(
             update={
                 "cluster_id": self.cluster_id,
                 "epoch": self.epoch,
@@ -102,69 +90,3 @@ class Identity(BaseModel):
                 "withdrawing": self.withdrawing,
             }
         )
-
-
-def load(directory: DataDir, instance: str, peer_url: str) -> Identity:
-    """Read the identity, or make one for an empty directory; `save` it before it is used.
-
-    A directory that was another instance's (a kept volume, mounted by a new task or pod) keeps its
-    member and goes on under the new instance's id.
-
-    Raises:
-        CannotStart: The file cannot be read, or the directory holds data of unknown origin.
-    """
-    path = directory.path / _FILE
-    try:
-        text = path.read_bytes()
-    except FileNotFoundError:
-        if directory.has_data:
-            raise CannotStart(
-                f"{directory.path} holds etcd data but no {_FILE}: it is not known which cluster "
-                f"the data belongs to. Move {directory.path / 'member'} away, or set "
-                "store.etcd.data_dir to another directory"
-            ) from None
-        return Identity.fresh(instance, peer_url)
-    except OSError as error:
-        raise unusable(directory.path, error) from error
-    try:
-        identity = Identity.model_validate_json(text)
-    except ValidationError as error:
-        raise CannotStart(
-            f"{path} is damaged or of another version ({error.error_count()} errors, the first: "
-            f"{error.errors()[0]['msg']}). If the other instances run, move everything in "
-            f"{directory.path} away and this instance joins them anew"
-        ) from error
-    identity = identity.model_copy(update={"instance": instance})
-    if identity.stage is Stage.MEMBER and not directory.has_data:
-        return identity.renewed(peer_url)
-    if identity.has_data:
-        return identity
-    name = member_name(instance, identity.incarnation)
-    return identity.model_copy(update={"peer_url": peer_url, "member": name})
-
-
-def save(directory: DataDir, identity: Identity) -> None:
-    """Write the identity so that it survives a crash at any moment. Blocks: call it in a thread.
-
-    Raises:
-        CannotStart: It could not be written.
-    """
-    path = directory.path / _FILE
-    temporary = path.with_suffix(".tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(identity.model_dump_json(indent=2).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        parent = os.open(directory.path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(parent)
-        finally:
-            os.close(parent)
-    except OSError as error:
-        raise unusable(directory.path, error) from error
-
-
-def _draw() -> str:
-    return secrets.token_hex(4)

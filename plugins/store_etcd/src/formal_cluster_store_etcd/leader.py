@@ -23,7 +23,7 @@ from formal_cluster_store_etcd.membership import (
     Wait,
     plan,
 )
-from formal_cluster_store_etcd.names import endpoint_of
+from formal_cluster_store_etcd.urls import endpoint_of
 from formal_cluster_store_etcd.views import Views
 
 _TICK_S: Final = 0.5

@@ -20,13 +20,14 @@ from formal_cluster_store_etcd.cluster_watch import ClusterWatch
 from formal_cluster_store_etcd.etcd_command import command_line, environment
 from formal_cluster_store_etcd.failures import CannotStart, Cause, explain
 from formal_cluster_store_etcd.former import Former
-from formal_cluster_store_etcd.peer_status import serve_status, status_of
+from formal_cluster_store_etcd.peer_status import status_of
 from formal_cluster_store_etcd.ports import ensure_free
 from formal_cluster_store_etcd.presence import Presence
 from formal_cluster_store_etcd.probe import Prober
 from formal_cluster_store_etcd.process import EtcdProcess
 from formal_cluster_store_etcd.readiness import NotYet, confirm
 from formal_cluster_store_etcd.settings import EtcdSettings
+from formal_cluster_store_etcd.status_server import serve_status
 from formal_cluster_store_etcd.steps import Rules, Start
 from formal_cluster_store_etcd.views import Views
 from formal_cluster_store_etcd.workplace import Workplace, workplace
@@ -45,9 +46,9 @@ class MemberRunner:
     """This instance's etcd.
 
     Attributes:
+        pid: Process id of etcd while it runs.
         problem: What keeps etcd from running; None if nothing is known to.
-        waiting_for: What has to happen before etcd is started.
-        presence: What the cluster is to be told about this instance; None before it is prepared.
+        waiting_for: What has to happen before etcd serves.
     """
 
     def __init__(
@@ -73,7 +74,12 @@ class MemberRunner:
         self.pid: int | None = None
         self.problem: str | None = None
         self.waiting_for = "the state server is being prepared"
-        self.presence: Presence | None = None
+        self._place: Workplace | None = None
+
+    @property
+    def presence(self) -> Presence | None:
+        """What the cluster is to be told about this instance; None before it is prepared."""
+        return None if self._place is None else self._place.presence
 
     async def run(self) -> None:
         """Run etcd until cancelled; it is stopped then."""
@@ -107,9 +113,8 @@ class MemberRunner:
             await asyncio.sleep(pause)
             if not pause:
                 self.problem = None
-            self.presence = place.presence
+            self._place = place
             step = await former.settle(place)
-        self.presence = place.presence
         self._watch.own_member = place.own.member
         ensure_free(place.client_endpoint)
         ensure_free(place.peer_endpoint)

@@ -110,9 +110,7 @@ def plan(seen: Observation) -> Change | Wait:
     """The next change, or why there is none."""
     view = seen.view
     if view is None or seen.own_instance not in {instance.id for instance in view.instances}:
-        return Wait(
-            "discovery gives no answer that names this instance; nothing is changed on that"
-        )
+        return Wait("discovery gives no answer that names this instance; see its settings")
     return (
         (_plan_removal(seen, view) if view.complete else None)
         or _plan_promotion(seen, view)

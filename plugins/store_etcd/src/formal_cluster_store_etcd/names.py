@@ -1,4 +1,4 @@
-"""Names and URLs of members: how an instance, its member and its addresses map onto each other.
+"""Names of members: how an instance and its member map onto each other.
 
 Pure. A member is called `<instance>-<incarnation>`: whoever comes back with an empty disk is a new
 member, even under the same instance id and address, and can never be taken for the old one.
@@ -9,9 +9,6 @@ from __future__ import annotations
 import hashlib
 import re
 from typing import Final
-from urllib.parse import urlsplit
-
-from formal_cluster_store_etcd.endpoints import Endpoint
 
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._:/-]")
 _INCARNATION: Final = re.compile(r"[0-9a-f]{8}\Z")
@@ -31,23 +28,6 @@ def is_ours(name: str) -> bool:
     """Whether `name` is one that this package gives to members."""
     stem, _, incarnation = name.rpartition("-")
     return bool(stem) and _INCARNATION.fullmatch(incarnation) is not None
-
-
-def http_url(host: str, port: int) -> str:
-    """`http://host:port`, with IPv6 addresses in brackets."""
-    return f"http://{Endpoint(host, port)}"
-
-
-def endpoint_of(url: str) -> Endpoint:
-    """The host and port of a member's URL.
-
-    Raises:
-        ValueError: It has none.
-    """
-    parts = urlsplit(url)
-    if parts.hostname is None or parts.port is None:
-        raise ValueError(f"{url!r} is not a URL with a host and a port")
-    return Endpoint(parts.hostname, parts.port)
 
 
 def _slug(instance_id: str) -> str:

@@ -15,9 +15,10 @@ from pydantic import ValidationError
 
 from formal_cluster.model import Instance
 from formal_cluster_store_etcd.cluster_api import ClusterMember
-from formal_cluster_store_etcd.names import http_url, is_ours
+from formal_cluster_store_etcd.names import is_ours
 from formal_cluster_store_etcd.observations import LiveEtcd, NoEtcd, Probe, Silent, Stranger
 from formal_cluster_store_etcd.peer_status import PATH, PeerStatus
+from formal_cluster_store_etcd.urls import http_url
 
 _ANSWER_S: Final = 1.5
 _AT_ONCE: Final = 32

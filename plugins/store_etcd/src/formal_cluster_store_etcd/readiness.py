@@ -15,8 +15,8 @@ from formal_cluster_store_etcd.cluster_api import ClusterApi, ClusterMember
 from formal_cluster_store_etcd.endpoints import Endpoint
 from formal_cluster_store_etcd.etcd_command import Member
 from formal_cluster_store_etcd.failures import CannotStart
-from formal_cluster_store_etcd.names import http_url
 from formal_cluster_store_etcd.probe import Prober
+from formal_cluster_store_etcd.urls import http_url
 
 
 class NotYet(Exception):

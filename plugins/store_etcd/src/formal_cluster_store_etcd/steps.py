@@ -26,7 +26,7 @@ class Observation:
 
     Attributes:
         peer_url: Where this instance can be reached now.
-        expected: The instances discovery names, this one among them; None if it gave no usable
+        expected: All instances there are, this one among them; None if discovery gave no complete
             answer.
         stable_s: How long discovery has named the same ones.
         waited_s: How long this instance has been looking for a cluster.

@@ -9,17 +9,17 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from formal_cluster.model import Instance
-from formal_cluster_store_etcd import identity
+from formal_cluster_store_etcd import identity_file
 from formal_cluster_store_etcd.binary import Binary, inspect, search
 from formal_cluster_store_etcd.data_dir import DataDir
 from formal_cluster_store_etcd.endpoints import Endpoint
 from formal_cluster_store_etcd.etcd_command import Member
 from formal_cluster_store_etcd.failures import CannotStart, Place
 from formal_cluster_store_etcd.identity import Identity
-from formal_cluster_store_etcd.names import http_url
 from formal_cluster_store_etcd.ports import ensure_free
 from formal_cluster_store_etcd.presence import Presence
 from formal_cluster_store_etcd.settings import EtcdSettings
+from formal_cluster_store_etcd.urls import http_url
 
 
 class Workplace:
@@ -97,7 +97,7 @@ class Workplace:
             CannotStart: It could not be persisted.
         """
         if own != self.own:
-            await asyncio.to_thread(identity.save, self.directory, own)
+            await asyncio.to_thread(identity_file.save, self.directory, own)
             self.own = own
 
     async def start_over(self) -> None:
@@ -107,7 +107,7 @@ class Workplace:
             CannotStart: The directory cannot be changed.
         """
         await asyncio.to_thread(self.directory.set_member_aside)
-        await self.become(self.own.renewed(self.peer_url))
+        await self.become(self.own.renewed(self.peer_url, identity_file.new_incarnation()))
 
 
 @asynccontextmanager
@@ -128,11 +128,11 @@ async def workplace(
     directory = await asyncio.to_thread(DataDir.open, settings.data_dir)
     try:
         peer_url = http_url(instance.address, instance.peer_port or settings.peer_port)
-        own = identity.load(directory, instance.id, peer_url)
+        own = identity_file.load(directory, instance.id, peer_url)
         if directory.has_leftovers and not own.has_data:
             await asyncio.to_thread(directory.set_member_aside)
         # Always: it proves that the directory can be written.
-        await asyncio.to_thread(identity.save, directory, own)
+        await asyncio.to_thread(identity_file.save, directory, own)
         place = Workplace(
             settings, instance, listen=listen, binary=binary, directory=directory, own=own
         )

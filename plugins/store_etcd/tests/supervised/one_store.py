@@ -6,9 +6,10 @@ python one_store.py DATA_DIR ADDRESS CLIENT_PORT PEER_PORT
 import asyncio
 import logging
 import sys
+from contextlib import aclosing
 
 from formal_cluster.hookspecs import StoreContext
-from formal_cluster.model import Instance, StoreState, View
+from formal_cluster.model import Instance, View
 from formal_cluster_store_etcd.settings import EtcdSettings
 from formal_cluster_store_etcd.store import EtcdStore
 
@@ -28,8 +29,8 @@ async def main(data_dir, address, client_port, peer_port):
     settings = EtcdSettings(data_dir=data_dir, genesis_stable_s=0)
     store = EtcdStore(settings, StoreContext(instance, Alone(instance), logging.getLogger("store")))
     await store.start()
-    while store.status().state is not StoreState.SERVING:
-        await asyncio.sleep(0.02)
+    async with aclosing(store.watch(b"any")) as updates:
+        await anext(updates)  # the first one comes when the store serves
     sys.stdout.write(f"{store._supervisor.runner.pid}\n")
     sys.stdout.flush()
     await asyncio.Event().wait()

@@ -7,7 +7,9 @@ import asyncio
 import pytest
 
 from formal_cluster.errors import OutcomeUnknown, Unavailable
-from formal_cluster.model import Role, StoreState
+from formal_cluster.model import Role, StoreState, View
+from formal_cluster_store_etcd.cluster_api import ClusterApi
+from formal_cluster_store_etcd.endpoints import Endpoint
 
 pytestmark = [pytest.mark.etcd, pytest.mark.slow]
 
@@ -89,6 +91,25 @@ async def test_of_four_one_is_a_client_and_one_that_lost_its_disk_is_replaced(
     assert Role.CLIENT is client.status.role
 
 
+async def test_a_member_that_was_removed_sets_its_data_aside_and_joins_anew(
+    fleet, start_all, eventually
+):
+    one, two = fleet(2)
+    await start_all([one, two])
+    await eventually(lambda: two.members(Role.LEARNER) == {two.id}, within=15)
+    removed = two.etcd_pid
+    await _remove_learner(one)
+    await eventually(lambda: two.etcd_pid not in {None, removed}, within=15)
+    await eventually(lambda: two.status.role is Role.LEARNER)
+    assert ["set-aside-1"] == [path.name for path in two.data_dir.glob("set-aside-*")]
+
+    await two.stop()
+    await _remove_learner(one)
+    await two.start()
+    await eventually(lambda: two.status.role is Role.LEARNER, within=15)
+    assert ["set-aside-2"] == [path.name for path in two.data_dir.glob("set-aside-*")]
+
+
 async def test_a_majority_founds_the_cluster_when_the_third_instance_never_comes(
     fleet, start_all, eventually
 ):
@@ -107,14 +128,26 @@ async def test_a_minority_never_founds_one_however_long_it_waits(fleet, eventual
         await one.store.put(b"key", b"value")
 
 
-async def test_nothing_is_founded_on_discovery_that_fails(fleet, eventually):
+@pytest.mark.parametrize("complete", [False, None])
+async def test_nothing_is_founded_on_discovery_that_fails_or_is_incomplete(
+    fleet, eventually, complete
+):
     (one,) = fleet(1)
-    one.discovery.available = False
+    one.discovery.view = View((one.instance,), complete=bool(complete))
+    one.discovery.available = complete is not None
     await one.start()
-    await eventually(lambda: "discovery gives no answer" in one.error)
+    await eventually(lambda: "discovery gives no complete answer" in one.error)
     assert one.etcd_pid is None
+    one.discovery.view = View((one.instance,))
     one.discovery.available = True
     await eventually(lambda: one.serves)
+
+
+async def _remove_learner(voter) -> None:
+    endpoint = Endpoint(voter.instance.address, voter.instance.client_port)
+    members = (await ClusterApi().members(endpoint)).members
+    (learner,) = (member for member in members if member.is_learner)
+    await ClusterApi().remove(endpoint, learner.id)
 
 
 async def _write(instance, value: bytes) -> int | None:
