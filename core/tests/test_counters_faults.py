@@ -89,7 +89,7 @@ class FaultyStore(MemoryStateStore):
     ) -> AsyncGenerator[WatchUpdate, None]:
         async with aclosing(super().watch(prefix, from_revision=from_revision)) as updates:
             async for update in updates:
-                while self.away:  # noqa: ASYNC110 - a switch of the test's, not an event
+                while self.away:
                     await asyncio.sleep(0.001)
                 if self.compacts and self._random.random() < 0.2:
                     raise Compacted("history is gone", oldest=update.revision + 1)
@@ -156,7 +156,7 @@ async def cluster(request: pytest.FixtureRequest) -> AsyncIterator[Cluster]:
 
 async def eventually(check: Callable[[], bool]) -> None:
     async with asyncio.timeout(20):
-        while not check():  # noqa: ASYNC110 - the state looked at has no event
+        while not check():
             await asyncio.sleep(0.005)
 
 

@@ -113,7 +113,7 @@ def test_files_that_cannot_be_used_to_begin_with_are_an_error(tmp_path):
 
 
 async def until(condition):
-    while not condition():  # noqa: ASYNC110 - the reload tells nobody
+    while not condition():
         await asyncio.sleep(0.01)
 
 
