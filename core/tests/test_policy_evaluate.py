@@ -105,24 +105,37 @@ def nested(depth, kind):
 
 
 @pytest.mark.parametrize(
-    ("document", "code"),
+    ("bucket", "code"),
     [
-        ({"x": object()}, "input_not_json"),
-        ({"x": "\ud800"}, "input_not_json"),
+        (object(), "input_not_json"),
+        ("\ud800", "input_not_json"),
         ({("a",): 1}, "input_not_json"),
         (nested(100_000, dict), "input_not_json"),
         (nested(200, dict), "input_unreadable"),
     ],
     ids=["object", "lone surrogate", "tuple as key", "endlessly deep", "deep"],
 )
-def test_an_input_that_would_crash_the_engine_is_an_error(document, code):
+def test_an_input_that_would_crash_the_engine_is_an_error(bucket, code):
     policies = load_policies([SEED], [DEFAULT_COUNTER])
 
     with pytest.raises(InputError) as error:
-        policies.evaluate(PRE, document)
+        policies.evaluate(PRE, {"bucket": bucket})
 
     assert code == error.value.code
     assert "backtrace" not in str(error.value)
+
+
+def test_what_no_policy_reads_is_not_handed_to_the_engine(load):
+    policies = load(
+        a=policy('pre_request := {"action": "allow"} if input.n == 1'),
+        b=policy('pre_request := {"action": "allow"} if input.m == 1'),
+    )
+    whole = load(a=policy('pre_request := {"action": "allow"} if count(input) == 2'))
+
+    assert {"n", "m"} == policies.fields
+    assert None is whole.fields
+    assert {"action": "allow"} == policies.evaluate(PRE, {"n": 1, "other": object()})[0].result
+    assert {"action": "allow"} == whole.evaluate(PRE, {"n": 1, "other": 2})[0].result
 
 
 def test_large_integers_reach_the_policy_unharmed(load):

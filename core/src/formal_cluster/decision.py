@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from formal_cluster.errors import CountersUnavailable, InputError
@@ -47,8 +47,7 @@ class _Answer(NamedTuple):
     outcomes: tuple[PolicyOutcome, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
+class _Request(NamedTuple):
     """A request on its way to a decision."""
 
     stage: Stage
@@ -177,7 +176,7 @@ class Decider:
             else:
                 return self._conclude(request, Grade.STRICT, attempt)
         return self._refusal_without_log(request, refuse_without) or self._decide_locally(
-            replace(request, cluster=replace(request.cluster, reachable=False))
+            request._replace(cluster=replace(request.cluster, reachable=False))
         )
 
     def _conclude(self, request: _Request, grade: Grade, attempt: Attempt | None) -> Decision:

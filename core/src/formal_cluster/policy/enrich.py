@@ -210,9 +210,11 @@ def _first(value: Any, fields: Iterable[str]) -> str | None:
     """The first of an object's fields that identifies anything."""
     if isinstance(value, dict):
         for field in fields:
-            found = _identity(value.get(field))
+            found = value.get(field)
             if found is not None:
-                return found
+                identity = _identity(found)
+                if identity is not None:
+                    return identity
     return None
 
 

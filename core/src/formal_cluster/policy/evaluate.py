@@ -45,6 +45,7 @@ class PolicySet:
         policies: In order of precedence among equals.
         libraries: What each of them may refer to.
         uses: The counters that they read.
+        fields: The top-level fields of the input that they read; None if that may be any.
         digest: SHA-256 over names and texts; equal for equal sets.
         generation: Counts the sets of one process, from 1.
     """
@@ -52,6 +53,7 @@ class PolicySet:
     policies: tuple[Policy, ...]
     libraries: tuple[Module, ...]
     uses: tuple[CounterUse, ...]
+    fields: frozenset[str] | None
     digest: str
     generation: int
     _by_stage: Mapping[Stage, tuple[CounterUse, ...]] = field(init=False, repr=False)
@@ -76,6 +78,9 @@ class PolicySet:
         Raises:
             InputError: The document is not JSON, or is nested too deeply for the engine.
         """
+        if self.fields is not None:
+            # Handing the input over is most of the cost, and grows with what nobody reads.
+            document = {name: document[name] for name in self.fields if name in document}
         encoded = encode_input(document)
         outcomes: list[PolicyOutcome] = []
         for policy, engine in zip(self.policies, _engines_of(self), strict=True):

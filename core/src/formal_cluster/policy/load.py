@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from formal_cluster.model import Stage
@@ -62,6 +63,7 @@ def load_policies(
         tuple(map(_policy, own, reads)),
         tuple(library.without_tree() for library in libraries),
         find_uses(reads, declared),
+        _fields(reads),
         _digest(sources),
         generation,
     )
@@ -132,6 +134,17 @@ def _policy(module: Module, reads: Reads) -> Policy:
         },
         tuple(sorted(".".join(("input", *(step or "*" for step in p))) for p in reads.paths)),
     )
+
+
+def _fields(policies: Iterable[Reads]) -> frozenset[str] | None:
+    """The top-level fields of the input that any policy or library may read; None for any."""
+    fields: set[str] = set()
+    for reads in policies:
+        for steps in chain(reads.paths, (read.steps for read in reads.places)):
+            if not steps or steps[0] is None:
+                return None
+            fields.add(steps[0])
+    return frozenset(fields)
 
 
 def _digest(sources: Iterable[Source]) -> str:
