@@ -262,4 +262,3 @@ async def three(site: Site) -> Site:
         instance.start()
     await site.until_voters(3, seen_by=site.instances)
     return site
-

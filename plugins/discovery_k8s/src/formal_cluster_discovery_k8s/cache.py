@@ -52,6 +52,9 @@ class Cache:
     Args:
         parse: The peers that one object stands for.
         margin_s: How long a vanished pod's node must stay Ready to prove the pod dead.
+
+    Attributes:
+        version: The newest resource version taken in; empty before the first list.
     """
 
     def __init__(self, parse: Callable[[Document], Iterable[Peer]], margin_s: float) -> None:
@@ -60,18 +63,18 @@ class Cache:
         self._objects: dict[str, tuple[Peer, ...]] = {}
         self._mentions: Counter[str] = Counter()
         self._departed: dict[str, Departed] = {}
-        self._version = ""
+        self.version = ""
 
     @property
     def synced(self) -> bool:
         """Whether a list has been taken in."""
-        return self._version != ""
+        return self.version != ""
 
     def replace(self, listing: Listing, now: float) -> None:
         """Take in a list."""
-        if _is_older(listing.version, self._version):
+        if _is_older(listing.version, self.version):
             return
-        self._version = listing.version
+        self.version = listing.version
         listed = {item["metadata"]["uid"]: item for item in listing.items}
         # What is new first: an endpoint may have moved from a slice that is gone.
         for uid, item in listed.items():
@@ -82,9 +85,9 @@ class Cache:
 
     def fold(self, event: Event, now: float) -> None:
         """Take in a watch event."""
-        if event.kind == "BOOKMARK" or not _is_news(event.version, self._version):
+        if event.kind == "BOOKMARK" or not _is_news(event.version, self.version):
             return
-        self._version = event.version
+        self.version = event.version
         uid = event.object["metadata"]["uid"]
         # A deletion too carries the object's last state, and it may be the first to show it.
         self._store(uid, tuple(self._parse(event.object)), now)

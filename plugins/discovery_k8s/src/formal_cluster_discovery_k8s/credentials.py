@@ -37,7 +37,7 @@ def load(settings: K8sSettings) -> Configuration:
                 cert_filename=str(settings.service_account / "ca.crt"),
                 environ=os.environ,
             ).load_and_set(configuration)
-    except (kubernetes.config.ConfigException, OSError) as error:
+    except Exception as error:
         raise _unusable(settings, error) from error
     return configuration
 
@@ -52,7 +52,7 @@ def namespace_of(settings: K8sSettings) -> str | None:
         return None
     try:
         _, active = _config.list_kube_config_contexts(str(settings.kubeconfig))
-    except (kubernetes.config.ConfigException, OSError) as error:
+    except Exception as error:
         raise _unusable(settings, error) from error
     namespace: str | None = active["context"].get("namespace")
     return namespace

@@ -20,7 +20,7 @@ async def listening(
     """Accept connections on a port of 127.0.0.1, 0 for any that is free. Gives the port."""
     loop = asyncio.get_running_loop()
     transports: list[asyncio.WriteTransport] = []
-    beginning: set[asyncio.Task[None]] = set()
+    beginning: dict[asyncio.Task[None], socket.socket] = {}
 
     async def begin(connection: socket.socket) -> None:
         # A client that goes away or mistrusts the certificate is its own problem.
@@ -33,8 +33,8 @@ async def listening(
             connection, _ = await loop.sock_accept(listener)
             connection.setblocking(False)
             task = asyncio.create_task(begin(connection))
-            beginning.add(task)
-            task.add_done_callback(beginning.discard)
+            beginning[task] = connection
+            task.add_done_callback(beginning.pop)
 
     with socket.create_server(("127.0.0.1", port)) as listener:
         listener.setblocking(False)
@@ -43,10 +43,13 @@ async def listening(
             yield listener.getsockname()[1]
         finally:
             accepting.cancel()
-            for task in beginning:
+            unfinished = dict(beginning)
+            for task in unfinished:
                 task.cancel()
-            await asyncio.gather(accepting, *beginning, return_exceptions=True)
+            await asyncio.gather(accepting, *unfinished, return_exceptions=True)
             for transport in transports:
                 transport.abort()
+            for connection in unfinished.values():
+                connection.close()
             # Each connection learns of its end in the next round of the event loop.
             await asyncio.sleep(0)
