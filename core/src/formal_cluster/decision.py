@@ -134,7 +134,7 @@ class Decider:
 
     def _enrich(self, stage: Stage, given: Mapping[str, Any]) -> tuple[object, str | None]:
         """The caller's input with every enricher's fields; why the decision must be a block."""
-        if not isinstance(given, Mapping):
+        if type(given) is not dict and not isinstance(given, Mapping):
             return given, None
         document: dict[str, Any] = {**given}
         for enricher in self._enrichers:
