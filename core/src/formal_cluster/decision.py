@@ -76,6 +76,7 @@ class Decider:
         self._counters = counters
         self._enrichers = tuple(enrichers)
         self._cluster = cluster
+        self._asked_for: tuple[PolicySet | None, tuple[Enricher, ...]] = (None, ())
         self._observers: list[Observer] = []
         # Unique like a UUID at a tenth of its price: random bytes per process, then a number.
         self._id_prefix = os.urandom(8).hex()
@@ -123,7 +124,7 @@ class Decider:
         """Enrich the input and find the counters it touches; a decision if that settles it."""
         began = time.perf_counter()
         policies = self._policies()
-        document, failure = self._enrich(stage, given)
+        document, failure = self._enrich(stage, given, self._asked(policies))
         touched = plan(document, stage, policies.uses_at(stage))
         request = _Request(stage, given, policies, touched, self._cluster(), began)
         if failure is not None:
@@ -132,12 +133,23 @@ class Decider:
             return self._refusal_without_log(request, {OnDegraded.BLOCK}) or request
         return request
 
-    def _enrich(self, stage: Stage, given: Mapping[str, Any]) -> tuple[object, str | None]:
+    def _asked(self, policies: PolicySet) -> tuple[Enricher, ...]:
+        """The enrichers whose fields anybody reads; worked out once for a policy set."""
+        known, asked = self._asked_for
+        if known is not policies:
+            read = policies.fields_read
+            asked = tuple(e for e in self._enrichers if _is_wanted(e, read))
+            self._asked_for = policies, asked
+        return asked
+
+    def _enrich(
+        self, stage: Stage, given: Mapping[str, Any], enrichers: tuple[Enricher, ...]
+    ) -> tuple[object, str | None]:
         """The caller's input with every enricher's fields; why the decision must be a block."""
         if type(given) is not dict and not isinstance(given, Mapping):
             return given, None
         document: dict[str, Any] = {**given}
-        for enricher in self._enrichers:
+        for enricher in enrichers:
             try:
                 merge_fields(document, enricher.enrich(stage, document))
             except Exception as error:  # noqa: BLE001  a plugin's bug is decided on
@@ -229,16 +241,17 @@ class Decider:
     def _answer(
         self, request: _Request, grade: Grade | None, answer: _Answer, revision: int | None
     ) -> Decision:
+        result, reason, readings, outcomes = answer
         decision = Decision(
-            id=f"{self._id_prefix}-{next(self._id_number):012x}",
-            stage=request.stage,
-            result=answer.result,
-            counters=answer.readings,
-            outcomes=answer.outcomes,
-            cluster=request.cluster.state,
-            grade=grade if answer.readings else None,
-            revision=revision if answer.readings else None,
-            reason=answer.reason,
+            f"{self._id_prefix}-{next(self._id_number):012x}",
+            request.stage,
+            result,
+            readings,
+            outcomes,
+            request.cluster.state,
+            grade if readings else None,
+            revision if readings else None,
+            reason,
         )
         seconds = time.perf_counter() - request.began
         for observer in self._observers:
@@ -247,6 +260,11 @@ class Decider:
 
     def _revision(self) -> int:
         return self._counters.status().revision
+
+
+def _is_wanted(enricher: Enricher, read: frozenset[str] | None) -> bool:
+    adds: frozenset[str] | None = getattr(enricher, "fields", None)
+    return adds is None or read is None or not adds.isdisjoint(read)
 
 
 def merge_fields(document: dict[str, Any], fields: Mapping[str, Any]) -> None:

@@ -213,7 +213,11 @@ PolicyInput = dict[str, Any]
 
 @runtime_checkable
 class Enricher(Protocol):
-    """Adds fields to a policy's input before the counters are read."""
+    """Adds fields to a policy's input before the counters are read.
+
+    An enricher may have an attribute `fields`, a frozenset of the top-level fields it adds: then it
+    is asked only if a policy or the subject of a counter reads one of them.
+    """
 
     def enrich(self, stage: Stage, document: Mapping[str, Any]) -> Mapping[str, Any]:
         """Fields to merge into the input, nested as in the input itself; {} for none.

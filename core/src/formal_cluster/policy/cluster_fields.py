@@ -34,6 +34,8 @@ class ClusterFieldsSettings(DriverSettings):
 class ClusterFields:
     """Adds `input.cluster`, whatever the caller had put there."""
 
+    fields = frozenset({"cluster"})
+
     def __init__(self, cluster: Callable[[], ClusterInfo]) -> None:
         self._cluster = cluster
 

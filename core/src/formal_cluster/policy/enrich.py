@@ -143,14 +143,15 @@ def _place(
     use, read = touch
     if degraded and use.counter.on_degraded is OnDegraded.ALLOW:
         counts, present = [Count(0)] * len(counts), 0
-    readings = [
-        CounterReading(path, read.key, window.name, count.value + present, count.exact)
-        for path, window, count in zip(use.paths, read.windows, counts, strict=True)
-    ]
+    readings: list[CounterReading] = []
+    values: dict[str, int] = {}
+    for path, window, count in zip(use.paths, read.windows, counts, strict=True):
+        value = values[window.name] = count.value + present
+        readings.append(CounterReading(path, read.key, window.name, value, count.exact))
     entity = document[use.entity]
     # A plain value becomes the name of an object, which a counter can hang below.
     opened = entity.copy() if isinstance(entity, dict) else {"name": entity}
-    opened[use.counter.name] = {reading.window: reading.value for reading in readings}
+    opened[use.counter.name] = values
     document[use.entity] = opened
     return readings
 

@@ -57,6 +57,7 @@ class PolicySet:
     digest: str
     generation: int
     _by_stage: Mapping[Stage, tuple[CounterUse, ...]] = field(init=False, repr=False)
+    _rules: Mapping[Stage, tuple[tuple[int, str, str], ...]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         by_stage = {
@@ -64,6 +65,27 @@ class PolicySet:
             for stage in Stage
         }
         object.__setattr__(self, "_by_stage", by_stage)
+        rules = {
+            stage: tuple(
+                (index, policy.name, rule)
+                for index, policy in enumerate(self.policies)
+                for rule in policy.rules.get(stage, ())
+            )
+            for stage in Stage
+        }
+        object.__setattr__(self, "_rules", rules)
+
+    @property
+    def fields_read(self) -> frozenset[str] | None:
+        """The top-level fields that policies read or counters are kept by; None if any may be."""
+        if self.fields is None:
+            return None
+        kept_by = {
+            use.entity if part == "entity" else part.removeprefix("input.").partition(".")[0]
+            for use in self.uses
+            for part in use.counter.subject
+        }
+        return self.fields | kept_by
 
     def uses_at(self, stage: Stage) -> tuple[CounterUse, ...]:
         """The counters that a request at `stage` may touch: read there, or counting there."""
@@ -83,19 +105,17 @@ class PolicySet:
             document = {name: document[name] for name in self.fields if name in document}
         encoded = encode_input(document)
         outcomes: list[PolicyOutcome] = []
-        for policy, engine in zip(self.policies, _engines_of(self), strict=True):
-            for rule in policy.rules.get(stage, ()):
-                try:
-                    result = engine.evaluate(rule, encoded)
-                except PolicyEvaluationError as error:
-                    if isinstance(error, EnginePanicked):
-                        _forget(self)
-                    outcomes.append(PolicyOutcome(policy.name, None, str(error)))
-                    continue
-                error_text = None if result is None else result_error(result)
-                outcomes.append(
-                    PolicyOutcome(policy.name, None if error_text else result, error_text)
-                )
+        engines = _engines_of(self)
+        for index, name, rule in self._rules[stage]:
+            try:
+                result = engines[index].evaluate(rule, encoded)
+            except PolicyEvaluationError as error:
+                if isinstance(error, EnginePanicked):
+                    _forget(self)
+                outcomes.append(PolicyOutcome(name, None, str(error)))
+                continue
+            error_text = None if result is None else result_error(result)
+            outcomes.append(PolicyOutcome(name, None if error_text else result, error_text))
         return tuple(outcomes)
 
 
