@@ -22,7 +22,7 @@ from formal_cluster_discovery_k8s.cache import Cache
 from formal_cluster_discovery_k8s.query import Query
 from formal_cluster_discovery_k8s.refusals import Expired, Refused
 
-BACKOFF = Backoff(first=0.5)
+BACKOFF = Backoff(first=0.2)
 _SPREAD = 0.2
 
 

@@ -11,7 +11,13 @@ from formal_cluster_conformance.k8s import rbac, validation
 from formal_cluster_conformance.k8s.faults import Request
 from formal_cluster_conformance.k8s.lists import Lists, selection
 from formal_cluster_conformance.k8s.rbac import User
-from formal_cluster_conformance.k8s.resources import SERVICE_ACCOUNTS, Document, Target
+from formal_cluster_conformance.k8s.resources import (
+    ACCESS_REVIEWS,
+    RESOURCES,
+    SERVICE_ACCOUNTS,
+    Document,
+    Target,
+)
 from formal_cluster_conformance.k8s.statuses import Refusal, forbidden
 from formal_cluster_conformance.k8s.store import Store
 from formal_cluster_conformance.k8s.validation import ListOptions
@@ -86,6 +92,8 @@ class Answers:
                 return self.store.get(target)
             case "create" if target.subresource == "token":
                 return self._token(target, body)
+            case "create" if target.resource is ACCESS_REVIEWS:
+                return self._review(body)
             case "create" if target.name is None:
                 validation.check_query("POST", request.query)
                 return self.store.create(target, validation.check_object(body, target))
@@ -109,6 +117,19 @@ class Answers:
             seconds=options.timeout_s or _LONGEST_WATCH_S,
             bookmark_s=self.bookmark_s if options.bookmarks else None,
         )
+
+    def _review(self, body: Any) -> Document:
+        """Whether somebody may do something."""
+        try:
+            asked = body["spec"]["resourceAttributes"]
+            user = User(body["spec"]["user"], frozenset(body["spec"].get("groups", ())))
+            found = {(it.group, it.plural): it for it in RESOURCES}
+            resource = found[asked.get("group", ""), asked["resource"]]
+        except (KeyError, TypeError) as error:
+            raise Refusal(400, f"the body is no SubjectAccessReview: {error!r}") from error
+        target = Target(resource, asked.get("namespace"), asked.get("name"))
+        allowed = rbac.is_allowed(user, asked["verb"], target, self.store.grants)
+        return {**body, "status": {"allowed": allowed}}
 
     def _token(self, target: Target, body: Any) -> Document:
         """A token for a service account."""

@@ -28,9 +28,9 @@ async def listening(
             transport, _ = await loop.connect_accepted_socket(protocol, connection, ssl=context)
             transports.append(transport)
 
-    async def accept() -> None:
-        while True:
-            connection, _ = await loop.sock_accept(listener)
+    def accept() -> None:
+        with contextlib.suppress(OSError):  # it has gone away again
+            connection, _ = listener.accept()
             connection.setblocking(False)
             task = asyncio.create_task(begin(connection))
             beginning[task] = connection
@@ -38,15 +38,15 @@ async def listening(
 
     with socket.create_server(("127.0.0.1", port)) as listener:
         listener.setblocking(False)
-        accepting = asyncio.create_task(accept())
+        loop.add_reader(listener, accept)
         try:
             yield listener.getsockname()[1]
         finally:
-            accepting.cancel()
+            loop.remove_reader(listener)
             unfinished = dict(beginning)
             for task in unfinished:
                 task.cancel()
-            await asyncio.gather(accepting, *unfinished, return_exceptions=True)
+            await asyncio.gather(*unfinished, return_exceptions=True)
             for transport in transports:
                 transport.abort()
             for connection in unfinished.values():

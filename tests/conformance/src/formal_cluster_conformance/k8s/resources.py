@@ -56,6 +56,9 @@ CLUSTER_ROLES = Resource(_RBAC, "v1", "clusterroles", "ClusterRole", namespaced=
 CLUSTER_ROLE_BINDINGS = Resource(
     _RBAC, "v1", "clusterrolebindings", "ClusterRoleBinding", namespaced=False
 )
+ACCESS_REVIEWS = Resource(
+    "authorization.k8s.io", "v1", "subjectaccessreviews", "SubjectAccessReview", namespaced=False
+)
 
 RESOURCES = (
     PODS,
@@ -67,6 +70,7 @@ RESOURCES = (
     ROLE_BINDINGS,
     CLUSTER_ROLES,
     CLUSTER_ROLE_BINDINGS,
+    ACCESS_REVIEWS,
 )
 
 

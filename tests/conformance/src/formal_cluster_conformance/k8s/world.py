@@ -195,8 +195,8 @@ class World:
         await self.create(binding)
 
     async def may(self, verb: str, *, group: str, resource: str, everywhere: bool) -> bool:
-        """Whether the service account of the pods has a permission already. On real servers only:
-        there a role takes a moment until it has an effect."""
+        """Whether the service account of the pods has a permission. A real server takes a moment
+        until a role that was bound has an effect."""
         attributes = {"verb": verb, "group": group, "resource": resource}
         if not everywhere:
             attributes["namespace"] = self.namespace
