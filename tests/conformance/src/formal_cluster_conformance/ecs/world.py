@@ -7,7 +7,6 @@ hour, as on ECS; then it is neither listed nor known.
 from __future__ import annotations
 
 import copy
-import itertools
 import time
 import uuid
 from dataclasses import dataclass, field
@@ -68,7 +67,6 @@ class EcsWorld:
     services: set[str] = field(default_factory=set)
     tasks: dict[str, EcsTask] = field(default_factory=dict)
     _ahead_s: float = 0.0
-    _numbers: itertools.count[int] = field(default_factory=itertools.count)
 
     @property
     def now(self) -> float:
@@ -113,14 +111,13 @@ class EcsWorld:
         network_mode: str = "awsvpc",
     ) -> EcsTask:
         """A new task, PROVISIONING, without an address."""
-        number = next(self._numbers)
         task = EcsTask(
             arn=self.arn("task", self.cluster, uuid.uuid4().hex),
             cluster=self.cluster,
             family=family,
             revision=revision,
             service=service,
-            zone=self.region + _ZONES[number % len(_ZONES)],
+            zone=self.region + _ZONES[len(self.tasks) % len(_ZONES)],
             launch_type=launch_type,
             network_mode=network_mode,
             created_at=self.now,
