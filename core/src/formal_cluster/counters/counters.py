@@ -28,7 +28,12 @@ from formal_cluster.counters.records import Batch
 from formal_cluster.counters.settings import LogCountersSettings
 from formal_cluster.counters.snapshotter import Snapshotter
 from formal_cluster.counters.writer import LogWriter
-from formal_cluster.errors import Compacted, CountersUnavailable, FormalClusterError
+from formal_cluster.errors import (
+    Compacted,
+    CountersUnavailable,
+    FormalClusterError,
+    Unavailable,
+)
 from formal_cluster.hookspecs import CountersContext
 from formal_cluster.model import Count, CounterRead, CountersStatus
 from formal_cluster.protocols import Attempt
@@ -238,6 +243,9 @@ class LogCounters:
             return
         if isinstance(error, Compacted):
             self._logger.info("the counter log's history was discarded; reading it anew")
+        elif isinstance(error, Unavailable) and not self._ledger.state.revision:
+            # Normal while a cluster forms; the cluster's state says so all the while.
+            self._logger.debug("no counter log can be read yet", extra={"error": str(error)})
         elif isinstance(error, FormalClusterError):
             self._logger.warning(
                 "following the counter log ended; starting over", extra={"error": str(error)}
