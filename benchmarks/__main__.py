@@ -11,11 +11,13 @@ import platform
 import subprocess
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 from benchmarks import ours, peers
 from benchmarks.bare_loop import bare_loop
-from benchmarks.measure import Operation, Result, Sample, in_process, sample, waiting
+from benchmarks.measure import Operation, Result, Sample, sample, waiting
 from formal_cluster.cluster import Cluster
 from formal_cluster.server import collector
 
@@ -49,18 +51,19 @@ async def decisions(cluster: Cluster, first: int) -> Sample:
 
 async def in_memory(cluster: Cluster, redis_port: int) -> list[Result]:
     """One caller, one process: a decision of ours, and a count of the peers'."""
-    incr, moving = peers.incr_expire(redis_port), peers.limits_moving_window(redis_port)
+    loop = asyncio.get_running_loop()
     rounds: dict[str, list[Sample]] = {}
-    for number in range(_ROUNDS):
-        rounds.setdefault("decide(), eventual, the seed's policy", []).append(
-            await decisions(cluster, number * _DECISIONS)
-        )
-        rounds.setdefault("redis-py INCR+EXPIRE (count only)", []).append(
-            in_process(incr, _REDIS_HITS)
-        )
-        rounds.setdefault("limits moving window on Redis (count only)", []).append(
-            in_process(moving, _REDIS_HITS)
-        )
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as own_process:
+        for number in range(_ROUNDS):
+            rounds.setdefault("decide(), eventual, the seed's policy", []).append(
+                await decisions(cluster, number * _DECISIONS)
+            )
+            for name in peers.PEERS:
+                rounds.setdefault(name, []).append(
+                    await loop.run_in_executor(
+                        own_process, peers.measure, name, redis_port, _REDIS_HITS
+                    )
+                )
     return [Result(name, samples) for name, samples in rounds.items()]
 
 
@@ -90,7 +93,7 @@ async def run() -> str:
     """Everything in one run; the report as Markdown."""
     with peers.redis_server() as redis_port:
         async with ours.one_instance() as (cluster, client_port):
-            collector.calm()  # as `formal-cluster serve` does; the peers gain from it alike
+            collector.calm()  # as `formal-cluster serve` does
             memory = await in_memory(cluster, redis_port)
             hits = await strict(cluster, client_port)
     return "\n".join([_machine(), "", *_memory_table(memory), "", *_strict_table(hits)])

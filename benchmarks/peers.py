@@ -8,12 +8,14 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import redis
 from limits import RateLimitItemPerMinute
 from limits.storage import RedisStorage
 from limits.strategies import MovingWindowRateLimiter
+
+from benchmarks.measure import Sample, in_process
 
 
 @contextlib.contextmanager
@@ -51,6 +53,11 @@ def _wait_until_it_answers(port: int) -> None:
             return
 
 
+def measure(name: str, port: int, count: int) -> Sample:
+    """One round of a peer. Run it in a process of its own: ours has threads of gRPC's."""
+    return in_process(PEERS[name](port), count)
+
+
 def incr_expire(port: int) -> Callable[[int], object]:
     """redis-py: INCR and EXPIRE of a per-minute key, in one pipeline (fixed window)."""
     client = redis.Redis(port=port)
@@ -70,3 +77,9 @@ def limits_moving_window(port: int) -> Callable[[int], object]:
     limiter = MovingWindowRateLimiter(RedisStorage(f"redis://127.0.0.1:{port}"))
     item = RateLimitItemPerMinute(5)
     return lambda number: limiter.hit(item, f"user{number % 10_000}")
+
+
+PEERS: Mapping[str, Callable[[int], Callable[[int], object]]] = {
+    "redis-py INCR+EXPIRE (count only)": incr_expire,
+    "limits moving window on Redis (count only)": limits_moving_window,
+}
