@@ -160,6 +160,14 @@ async def driver(our_place, drive):
     return driver
 
 
+@pytest.fixture
+async def patient_driver(our_place, drive):
+    """The same with the usual time-out: for lists that take a while to read."""
+    await our_place.world.running_pod("a", A, labels=LABELS)
+    kubeconfig = await our_place.kubeconfig("formal-cluster")
+    return drive(kubeconfig=kubeconfig, label_selector=SELECTOR)
+
+
 @pytest.mark.parametrize("code", [429, 500, 503])
 async def test_a_read_that_is_refused_is_not_retried_behind_our_back(our_place, driver, code):
     before = counted(our_place.server, "list")
@@ -218,7 +226,7 @@ async def test_after_a_refusal_in_a_watch_the_server_is_left_alone_as_long_as_it
     assert time.monotonic() - begun > 1.0
 
 
-async def test_a_long_list_is_read_in_pages_of_one_moment(our_place, driver):
+async def test_a_long_list_is_read_in_pages_of_one_moment(our_place, patient_driver):
     store, namespace = our_place.server.store, our_place.namespace
     for number in range(1_100):
         pod = documents.pod(f"p-{number}", labels=LABELS)
@@ -227,20 +235,22 @@ async def test_a_long_list_is_read_in_pages_of_one_moment(our_place, driver):
         status = documents.running([f"10.1.{number // 250}.{number % 250}"], ready=True, started="")
         store.replace(Target(PODS, namespace, f"p-{number}", "status"), {**pod, "status": status})
     before = len(our_place.server.requests)
-    view = await driver.discover()
+    view = await patient_driver.discover()
     pages = [r.query for r in our_place.server.requests[before:] if r.verb == "list"]
     assert 1_101 == len(view.instances)
     assert 3 == len(pages)
     assert {"500"} == {page["limit"] for page in pages}
 
 
-async def test_a_list_that_changes_faster_than_its_pages_are_read_is_read_in_one(our_place, driver):
+async def test_a_list_that_changes_faster_than_its_pages_are_read_is_read_in_one(
+    our_place, patient_driver
+):
     for number in range(600):
         our_place.server.store.create(
             Target(PODS, our_place.namespace), documents.pod(f"p-{number}", labels=LABELS)
         )
     our_place.server.faults.refuse(410, verb="list", resource="pods")
-    view = await driver.discover()
+    view = await patient_driver.discover()
     assert 1 == len(view.instances)
     assert "limit" not in our_place.server.requests[-1].query
 
