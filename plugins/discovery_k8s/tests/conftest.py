@@ -168,14 +168,9 @@ def _real_server(kubeconfig: str) -> tuple[str, dict[str, str], ssl.SSLContext, 
 async def drive(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[..., K8sDiscovery]]:
     """Makes drivers, and closes them in the end.
 
-        driver = drive(kubeconfig=..., label_selector=...)          # outside of any pod
-        driver = drive(pod=pod, kubeconfig=..., ...)                # in that pod
-
-    What a pod's process knows of its pod is set when the driver is made, and is the same for all
-    drivers of a test that have not been used yet.
+    driver = drive(kubeconfig=..., label_selector=...)          # outside of any pod
+    driver = drive(pod=pod, kubeconfig=..., ...)                # in that pod
     """
-    for name in ("POD_NAME", "POD_NAMESPACE", "POD_UID", "POD_IP", "POD_IPS"):
-        monkeypatch.delenv(name, raising=False)
     async with AsyncExitStack() as stack:
 
         def make(
@@ -184,6 +179,8 @@ async def drive(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[..., 
             environment: dict[str, str] | None = None,
             **settings: Any,
         ) -> K8sDiscovery:
+            for name in ("POD_NAME", "POD_NAMESPACE", "POD_UID", "POD_IP", "POD_IPS"):
+                monkeypatch.delenv(name, raising=False)
             if pod is not None:
                 metadata = pod["metadata"]
                 monkeypatch.setenv("POD_NAME", metadata["name"])

@@ -115,6 +115,13 @@ async def test_closing_ends_all_reads(conversation):
     await no_threads_are_left()
 
 
+async def test_after_closing_no_call_is_begun():
+    threads = Threads(1)
+    await threads.aclose(1)
+    with pytest.raises(Interrupted):
+        await threads.run(lambda _: None)
+
+
 async def test_closing_does_not_wait_for_long_for_a_call_that_cannot_be_interrupted():
     threads, gate = Threads(1), threading.Event()
     call = asyncio.create_task(threads.run(lambda _: gate.wait(5)))

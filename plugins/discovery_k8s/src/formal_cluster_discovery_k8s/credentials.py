@@ -52,9 +52,9 @@ def namespace_of(settings: K8sSettings) -> str | None:
         return None
     try:
         _, active = _config.list_kube_config_contexts(str(settings.kubeconfig))
+        namespace: str | None = active["context"].get("namespace")
     except Exception as error:
         raise _unusable(settings, error) from error
-    namespace: str | None = active["context"].get("namespace")
     return namespace
 
 

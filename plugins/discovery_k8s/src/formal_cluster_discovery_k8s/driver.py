@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from random import SystemRandom
@@ -32,6 +33,8 @@ class K8sDiscovery:
         self._settings = settings
         self._instance_id = instance_id
         self._logger = logger
+        # As it is now: a process's pod does not change.
+        self._environment = dict(os.environ)
         self._api = KubernetesApi(settings)
         self._locating = asyncio.Lock()
         self._picture: Picture | None = None
@@ -97,7 +100,9 @@ class K8sDiscovery:
     async def _located(self) -> Picture:
         async with self._locating:
             if self._picture is None:
-                place = await locate(self._settings, self._api, self._instance_id)
+                place = await locate(
+                    self._settings, self._api, self._instance_id, self._environment
+                )
                 self._picture = Picture(place, self._api, self._settings.gone_margin, self._logger)
             return self._picture
 

@@ -7,9 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Protocol
 
+from formal_cluster.errors import DiscoveryUnavailable
 
-class Interrupted(Exception):
+
+class Interrupted(DiscoveryUnavailable):
     """The call was given up by whoever waited for it."""
+
+    def __init__(self) -> None:
+        super().__init__("the request to Kubernetes was given up; discovery is being closed")
 
 
 class Response(Protocol):

@@ -5,8 +5,8 @@ Settled once, because a pod keeps its identity and its labels' meaning while it 
 
 from __future__ import annotations
 
-import os
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from formal_cluster.errors import DiscoveryError, DiscoveryUnavailable
@@ -41,8 +41,17 @@ class Place:
     source: Source
 
 
-async def locate(settings: K8sSettings, api: KubernetesApi, instance_id: str | None) -> Place:
+async def locate(
+    settings: K8sSettings,
+    api: KubernetesApi,
+    instance_id: str | None,
+    environment: Mapping[str, str],
+) -> Place:
     """Where this process is.
+
+    Args:
+        instance_id: The id that is configured, if one is.
+        environment: The process's environment variables.
 
     Raises:
         DiscoveryUnavailable: Kubernetes does not tell (yet).
@@ -50,7 +59,7 @@ async def locate(settings: K8sSettings, api: KubernetesApi, instance_id: str | N
     """
     outside = settings.kubeconfig is not None
     around = look_around(
-        os.environ, settings.service_account, socket.gethostname(), outside=outside
+        environment, settings.service_account, socket.gethostname(), outside=outside
     )
     of_context = await api.namespace() if outside else None
     namespace = settle_namespace(settings.namespace, around.namespace, of_context)

@@ -36,6 +36,7 @@ def parse(pod: Document) -> Peer:
     """A peer from a Pod object."""
     metadata, spec, status = pod["metadata"], pod.get("spec", {}), pod.get("status", {})
     labels = metadata.get("labels") or {}
+    grace = spec.get("terminationGracePeriodSeconds")
     return Peer(
         id=metadata["uid"],
         name=metadata["name"],
@@ -45,7 +46,7 @@ def parse(pod: Document) -> Peer:
         started_at=_seconds(metadata.get("creationTimestamp")),
         zone=labels.get(ZONE_LABEL),
         generation=next((labels[key] for key in _GENERATION_LABELS if key in labels), None),
-        grace_s=float(spec.get("terminationGracePeriodSeconds", DEFAULT_GRACE_S)),
+        grace_s=DEFAULT_GRACE_S if grace is None else float(grace),
     )
 
 

@@ -105,16 +105,17 @@ class KubernetesClient:
             with closing(response), interrupt.covers(response):
                 for line in _lines(response):
                     deliver(_event(line, query))
-        except (HTTPError, OSError) as error:
+        except (HTTPError, OSError, ValueError) as error:
             raise DiscoveryUnavailable(
                 f"the watch of {query.permission.resource} broke off ({error}); it is resumed"
             ) from error
 
     def close(self) -> None:
-        """Close idle connections."""
+        """Close connections that are not in use."""
         with self._lock:
-            if self._client is not None:
-                self._client.close()  # type: ignore[no-untyped-call]
+            client, self._client = self._client, None
+        if client is not None:
+            _close_connections(client)
 
     def _call(
         self,
@@ -190,8 +191,18 @@ class KubernetesClient:
     def _forget(self, client: ApiClient) -> None:
         """Read the credentials again before the next request."""
         with self._lock:
-            if self._client is client:
-                self._client = None
+            if self._client is not client:
+                return
+            self._client = None
+        _close_connections(client)
+
+
+def _close_connections(client: ApiClient) -> None:
+    # The client's own `close` leaves this to the garbage collector.
+    pools: Any = client.rest_client.pool_manager.pools
+    keys = pools.keys()  # the container itself refuses to be iterated over
+    for key in keys:
+        pools[key].close()
 
 
 def _method(client: ApiClient, verb: str, permission: Permission) -> Callable[..., HTTPResponse]:
@@ -223,7 +234,7 @@ def _lines(response: HTTPResponse) -> Iterator[bytes]:
     rest = b""
     for chunk in response.stream(_READ_AT_ONCE):
         *lines, rest = (rest + chunk).split(b"\n")
-        yield from lines
+        yield from filter(None, lines)
 
 
 def _event(line: bytes, query: Query) -> Document:

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from formal_cluster_discovery_k8s.interrupts import Interrupt
+from formal_cluster_discovery_k8s.interrupts import Interrupt, Interrupted
 
 T = TypeVar("T")
 
@@ -23,27 +23,37 @@ class Threads:
     def __init__(self, limit: int) -> None:
         self._places = asyncio.Semaphore(limit)
         self._running: dict[Interrupt, asyncio.Future[Any]] = {}
+        self._closed = False
 
     async def run(self, call: Callable[[Interrupt], T]) -> T:
         """The result of `call`, which has to obey the interrupt that it is handed.
 
         It is interrupted when the awaiting task is cancelled.
+
+        Raises:
+            Interrupted: `aclose` was called.
         """
         await self._places.acquire()
+        if self._closed:
+            self._places.release()
+            raise Interrupted
         interrupt = Interrupt()
         outcome: concurrent.futures.Future[T] = concurrent.futures.Future()
         ended = asyncio.wrap_future(outcome)
         self._running[interrupt] = ended
 
+        thread = threading.Thread(
+            target=_work, args=(call, interrupt, outcome), name="formal-cluster-k8s", daemon=True
+        )
+
         def settle(_: object) -> None:
+            thread.join()  # it is about to end: setting the outcome was the last that it did
             del self._running[interrupt]
             self._places.release()
             ended.exception()  # maybe nobody else looks at it any more
 
         ended.add_done_callback(settle)
-        threading.Thread(
-            target=_work, args=(call, interrupt, outcome), name="formal-cluster-k8s", daemon=True
-        ).start()
+        thread.start()
         try:
             return await asyncio.shield(ended)
         except asyncio.CancelledError:
@@ -51,7 +61,11 @@ class Threads:
             raise
 
     async def aclose(self, patience_s: float) -> None:
-        """Interrupt all calls, and wait until they have ended, but at most so many seconds."""
+        """Interrupt all calls, and wait until they have ended, but at most so many seconds.
+
+        No further call is begun.
+        """
+        self._closed = True
         for interrupt in self._running:
             interrupt.raise_()
         if self._running:
