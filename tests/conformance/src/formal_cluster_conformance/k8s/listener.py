@@ -12,6 +12,9 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 
+_HANDSHAKE_S = 0.5
+"""How long a connection may take to begin, once the listener has ended."""
+
 
 @contextlib.asynccontextmanager
 async def listening(
@@ -43,6 +46,8 @@ async def listening(
             yield listener.getsockname()[1]
         finally:
             loop.remove_reader(listener)
+            if beginning:
+                await asyncio.wait(beginning, timeout=_HANDSHAKE_S)
             unfinished = dict(beginning)
             for task in unfinished:
                 task.cancel()
