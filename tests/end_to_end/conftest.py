@@ -26,7 +26,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from formal_cluster_store_etcd import launcher
+from formal_cluster_store_etcd.member import launcher
 
 POLICY = """package formal.v2
 

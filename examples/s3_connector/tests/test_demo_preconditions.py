@@ -25,7 +25,7 @@ def test_a_machine_with_etcd_and_free_ports_has_no_problem(with_etcd):
 
 def test_a_missing_etcd_is_named_with_the_package_that_brings_it(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr("formal_cluster_store_etcd.binary._USUAL_DIRECTORIES", ())
+    monkeypatch.setattr("formal_cluster_store_etcd.member.binary._USUAL_DIRECTORIES", ())
     (problem,) = preconditions.problems(FREE)
     assert "no etcd program" in problem
     assert "etcd-server" in problem

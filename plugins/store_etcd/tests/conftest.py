@@ -38,7 +38,7 @@ from typing import Any
 
 import pytest
 
-from formal_cluster_store_etcd.endpoints import Endpoint
+from formal_cluster_store_etcd.urls import Endpoint
 
 START_DEADLINE_S = 20.0
 

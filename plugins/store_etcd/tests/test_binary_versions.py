@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from formal_cluster_store_etcd.binary import Version, check_version, inspect, search
-from formal_cluster_store_etcd.failures import CannotStart
+from formal_cluster_store_etcd.member.binary import Version, check_version, inspect, search
+from formal_cluster_store_etcd.member.failures import CannotStart
 
 
 @pytest.mark.parametrize("version", [(3, 4, 36), (3, 4, 40), (3, 5, 24), (3, 6, 12), (3, 7, 0)])
@@ -44,7 +44,9 @@ async def test_the_installed_etcd_tells_its_version_and_flags(etcd_binary):
 
 def test_no_etcd_anywhere_is_said_with_where_it_was_looked_for(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr("formal_cluster_store_etcd.binary._USUAL_DIRECTORIES", (str(tmp_path),))
+    monkeypatch.setattr(
+        "formal_cluster_store_etcd.member.binary._USUAL_DIRECTORIES", (str(tmp_path),)
+    )
     with pytest.raises(CannotStart, match="no etcd program on PATH"):
         search(None)
 

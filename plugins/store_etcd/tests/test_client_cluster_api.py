@@ -8,9 +8,8 @@ from contextlib import suppress
 import pytest
 
 from formal_cluster.errors import NotWritable, OutcomeUnknown, Unavailable
-from formal_cluster_store_etcd.client import EtcdClient
-from formal_cluster_store_etcd.cluster_api import ClusterAlarm, ClusterApi
-from formal_cluster_store_etcd.cluster_errors import (
+from formal_cluster_store_etcd.client.cluster_api import ClusterAlarm, ClusterApi
+from formal_cluster_store_etcd.client.cluster_errors import (
     BadTransferee,
     ClusterUnhealthy,
     LearnerNotReady,
@@ -20,7 +19,8 @@ from formal_cluster_store_etcd.cluster_errors import (
     PeerUrlExists,
     TooManyLearners,
 )
-from formal_cluster_store_etcd.endpoints import Endpoint
+from formal_cluster_store_etcd.client.etcd_client import EtcdClient
+from formal_cluster_store_etcd.urls import Endpoint
 
 pytestmark = pytest.mark.etcd
 

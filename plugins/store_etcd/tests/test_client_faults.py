@@ -10,9 +10,10 @@ from collections import Counter
 import pytest
 
 from formal_cluster.errors import OutcomeUnknown, Unavailable
-from formal_cluster_store_etcd.client import EtcdClient
-from formal_cluster_store_etcd.endpoints import Endpoint, Link
-from formal_cluster_store_etcd.watch_stream import WatchStream
+from formal_cluster_store_etcd.client.endpoints import Link
+from formal_cluster_store_etcd.client.etcd_client import EtcdClient
+from formal_cluster_store_etcd.client.watch_stream import WatchStream
+from formal_cluster_store_etcd.urls import Endpoint
 
 pytestmark = pytest.mark.etcd
 

@@ -11,11 +11,11 @@ import pytest
 
 from formal_cluster.errors import Conflict, NotWritable, OutcomeUnknown, StoreError, Unavailable
 from formal_cluster.model import Entry, EventKind
-from formal_cluster_store_etcd.calls import Calls
-from formal_cluster_store_etcd.client import EtcdClient
-from formal_cluster_store_etcd.endpoints import Links
-from formal_cluster_store_etcd.kv import KeyValue
-from formal_cluster_store_etcd.rpc import TlsMaterial
+from formal_cluster_store_etcd.client.calls import Calls
+from formal_cluster_store_etcd.client.endpoints import Links
+from formal_cluster_store_etcd.client.etcd_client import EtcdClient
+from formal_cluster_store_etcd.client.kv import KeyValue
+from formal_cluster_store_etcd.client.rpc import TlsMaterial
 
 pytestmark = pytest.mark.etcd
 

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from formal_cluster.errors import NotWritable, OutcomeUnknown, StoreError, Unavailable
 from formal_cluster.model import WatchUpdate
 from formal_cluster_store_etcd import backoff
-from formal_cluster_store_etcd.endpoints import Endpoint
-from formal_cluster_store_etcd.errors_map import RevisionCompacted, map_error
-from formal_cluster_store_etcd.key_range import key_range
-from formal_cluster_store_etcd.rpc import StatusCode
-from formal_cluster_store_etcd.watch_cursor import StoreReplaced, WatchCursor
+from formal_cluster_store_etcd.client.errors_map import RevisionCompacted, map_error
+from formal_cluster_store_etcd.client.key_range import key_range
+from formal_cluster_store_etcd.client.rpc import StatusCode
+from formal_cluster_store_etcd.client.watch_cursor import StoreReplaced, WatchCursor
+from formal_cluster_store_etcd.urls import Endpoint
 
 REFUSED_CONNECTION = (
     "failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:1: "

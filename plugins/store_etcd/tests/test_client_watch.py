@@ -19,9 +19,10 @@ from aetcd.rpc.rpc_pb2_grpc import (
 
 from formal_cluster.errors import Compacted, OutcomeUnknown, Unavailable
 from formal_cluster.model import Event, EventKind, WatchUpdate
-from formal_cluster_store_etcd.client import EtcdClient
-from formal_cluster_store_etcd.endpoints import Endpoint, Link
-from formal_cluster_store_etcd.watch_cursor import StoreReplaced
+from formal_cluster_store_etcd.client.endpoints import Link
+from formal_cluster_store_etcd.client.etcd_client import EtcdClient
+from formal_cluster_store_etcd.client.watch_cursor import StoreReplaced
+from formal_cluster_store_etcd.urls import Endpoint
 
 pytestmark = pytest.mark.etcd
 
@@ -233,7 +234,7 @@ async def test_a_stream_that_is_connected_and_silent_is_left_within_four_seconds
 async def test_a_member_that_lost_its_leader_is_left_and_the_watch_waits_for_a_quorum(
     connect, etcd_cluster, eventually, caplog
 ):
-    caplog.set_level("INFO", logger="formal_cluster_store_etcd.watch")
+    caplog.set_level("INFO", logger="formal_cluster_store_etcd.client.watch")
     watcher = connect(etcd_cluster.endpoints[:1])
     async with aclosing(watcher.watch(b"a/")) as updates:
         await anext(updates)
@@ -287,7 +288,7 @@ async def test_a_store_that_began_anew_is_told_apart(client, etcd_single, same_t
 async def test_a_watch_waits_for_endpoints_and_for_a_store_that_is_away(
     connect, etcd_single, eventually, caplog
 ):
-    caplog.set_level("DEBUG", logger="formal_cluster_store_etcd.watch")
+    caplog.set_level("DEBUG", logger="formal_cluster_store_etcd.client.watch")
     client = connect([])
     async with aclosing(client.watch(b"a/")) as updates:
         first = asyncio.create_task(anext(updates))
@@ -351,7 +352,7 @@ async def test_leaving_a_watch_leaves_no_task_behind(client, eventually):
 async def test_cancelling_a_consumer_is_a_cancellation_also_while_the_store_is_away(
     client, etcd_single, eventually, caplog
 ):
-    caplog.set_level("DEBUG", logger="formal_cluster_store_etcd.watch")
+    caplog.set_level("DEBUG", logger="formal_cluster_store_etcd.client.watch")
     etcd_single.kill()
     waiting = asyncio.create_task(next_events(client.watch(b"a/")))
     await eventually(lambda: caplog.records)

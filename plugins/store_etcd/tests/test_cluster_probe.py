@@ -8,14 +8,14 @@ import socket
 import pytest
 
 from formal_cluster.model import Instance
-from formal_cluster_store_etcd.endpoints import Endpoint
-from formal_cluster_store_etcd.failures import CannotStart
-from formal_cluster_store_etcd.identity import Identity
-from formal_cluster_store_etcd.observations import LiveEtcd, NoEtcd, Silent, Stranger
-from formal_cluster_store_etcd.peer_status import status_of
-from formal_cluster_store_etcd.ports import ensure_free
-from formal_cluster_store_etcd.probe import Prober
-from formal_cluster_store_etcd.status_server import serve_status
+from formal_cluster_store_etcd.member.failures import CannotStart
+from formal_cluster_store_etcd.member.ports import ensure_free
+from formal_cluster_store_etcd.member.status_server import serve_status
+from formal_cluster_store_etcd.peers.probe import Prober
+from formal_cluster_store_etcd.planning.identity import Identity
+from formal_cluster_store_etcd.planning.observations import LiveEtcd, NoEtcd, Silent, Stranger
+from formal_cluster_store_etcd.planning.peer_status import status_of
+from formal_cluster_store_etcd.urls import Endpoint
 
 STATUS = status_of(Identity.fresh("a", "http://a.example:2380", "00000001"), "why it does not run")
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from formal_cluster_store_etcd.etcd_log import LineSplitter, LogForwarder, parse
+from formal_cluster_store_etcd.member.etcd_log import LineSplitter, LogForwarder, parse
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from formal_cluster_store_etcd.failures import Cause, Place, explain
+from formal_cluster_store_etcd.member.failures import Cause, Place, explain
 
 PLACE = Place("/data", "10.0.0.1:2379", "10.0.0.1:2380")
 

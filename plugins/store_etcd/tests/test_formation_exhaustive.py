@@ -17,12 +17,12 @@ from typing import NamedTuple
 import pytest
 
 from formal_cluster.model import Instance
-from formal_cluster_store_etcd import formation
-from formal_cluster_store_etcd.cluster_api import ClusterMember
-from formal_cluster_store_etcd.identity import Consent, Identity, Stage
-from formal_cluster_store_etcd.observations import LiveEtcd, NoEtcd, Probe
-from formal_cluster_store_etcd.peer_status import status_of
-from formal_cluster_store_etcd.steps import (
+from formal_cluster_store_etcd.planning import formation
+from formal_cluster_store_etcd.planning.identity import Consent, Identity, Stage
+from formal_cluster_store_etcd.planning.members import ClusterMember
+from formal_cluster_store_etcd.planning.observations import LiveEtcd, NoEtcd, Probe
+from formal_cluster_store_etcd.planning.peer_status import status_of
+from formal_cluster_store_etcd.planning.steps import (
     Found,
     Intend,
     Observation,

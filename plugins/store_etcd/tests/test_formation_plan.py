@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 
 from formal_cluster.model import Instance, InstanceState
-from formal_cluster_store_etcd.cluster_api import ClusterMember
-from formal_cluster_store_etcd.formation import plan
-from formal_cluster_store_etcd.identity import Consent, Identity, Stage
-from formal_cluster_store_etcd.observations import LiveEtcd, NoEtcd, Silent, Stranger
-from formal_cluster_store_etcd.peer_status import status_of
-from formal_cluster_store_etcd.steps import (
+from formal_cluster_store_etcd.planning.formation import plan
+from formal_cluster_store_etcd.planning.identity import Consent, Identity, Stage
+from formal_cluster_store_etcd.planning.members import ClusterMember
+from formal_cluster_store_etcd.planning.observations import LiveEtcd, NoEtcd, Silent, Stranger
+from formal_cluster_store_etcd.planning.peer_status import status_of
+from formal_cluster_store_etcd.planning.steps import (
     GiveConsent,
     Intend,
     Join,

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from formal_cluster_store_etcd import identity_file
-from formal_cluster_store_etcd.data_dir import DataDir
-from formal_cluster_store_etcd.failures import CannotStart
-from formal_cluster_store_etcd.identity import Consent, Identity, Stage
+from formal_cluster_store_etcd.member import identity_file
+from formal_cluster_store_etcd.member.data_dir import DataDir
+from formal_cluster_store_etcd.member.failures import CannotStart
+from formal_cluster_store_etcd.planning.identity import Consent, Identity, Stage
 
 URL = "http://10.0.0.1:2380"
 

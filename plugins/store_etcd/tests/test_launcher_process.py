@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from formal_cluster.errors import ConfigError
-from formal_cluster_store_etcd import launcher
-from formal_cluster_store_etcd.process import EtcdProcess, require_linux
+from formal_cluster_store_etcd.member import launcher
+from formal_cluster_store_etcd.member.process import EtcdProcess, require_linux
 
 LAUNCHER = launcher.__file__
 SLEEP = shutil.which("sleep")

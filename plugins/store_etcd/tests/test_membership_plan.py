@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from formal_cluster.model import Instance, InstanceState, View
-from formal_cluster_store_etcd.membership import (
+from formal_cluster_store_etcd.names import member_name
+from formal_cluster_store_etcd.planning.membership import (
     AddLearner,
     Observation,
     Promote,
@@ -19,8 +20,7 @@ from formal_cluster_store_etcd.membership import (
     plan,
     target_voters,
 )
-from formal_cluster_store_etcd.names import member_name
-from formal_cluster_store_etcd.presence import Presence
+from formal_cluster_store_etcd.planning.presence import Presence
 
 RUNNING, STOPPED, UNKNOWN = InstanceState.RUNNING, InstanceState.STOPPED, InstanceState.UNKNOWN
 

@@ -8,12 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from formal_cluster_store_etcd.binary import Binary, Version
-from formal_cluster_store_etcd.endpoints import Endpoint
-from formal_cluster_store_etcd.etcd_command import Member, command_line, environment
+from formal_cluster_store_etcd.member.binary import Binary, Version
+from formal_cluster_store_etcd.member.etcd_command import Member, command_line, environment
 from formal_cluster_store_etcd.names import is_member_of, is_ours, member_name
 from formal_cluster_store_etcd.settings import EtcdSettings
-from formal_cluster_store_etcd.urls import endpoint_of, http_url
+from formal_cluster_store_etcd.urls import Endpoint, endpoint_of, http_url
 
 ARN = "arn:aws:ecs:eu-west-1:123456789012:task/cluster/0123456789abcdef"
 MEMBER = Member("a-00000001", "10.0.0.1", "10.0.0.1", 2379, 2380)

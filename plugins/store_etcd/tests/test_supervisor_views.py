@@ -9,8 +9,8 @@ import pytest
 from formal_cluster.errors import DiscoveryError, DiscoveryUnavailable
 from formal_cluster.model import Instance, InstanceState, View
 from formal_cluster_store_etcd.journal import Journal
-from formal_cluster_store_etcd.membership import AddLearner, Wait
-from formal_cluster_store_etcd.views import Views
+from formal_cluster_store_etcd.peers.views import Views
+from formal_cluster_store_etcd.planning.membership import AddLearner, Wait
 
 A, B = Instance("a", "10.0.0.1"), Instance("b", "10.0.0.2")
 

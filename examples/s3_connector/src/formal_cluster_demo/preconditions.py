@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from ipaddress import AddressValueError, IPv4Address
 from pathlib import Path
 
-from formal_cluster_store_etcd.binary import search
-from formal_cluster_store_etcd.failures import CannotStart
+from formal_cluster_store_etcd.member.binary import search
+from formal_cluster_store_etcd.member.failures import CannotStart
 
 ETCD_PORTS = (2379, 2380)
 _LISTENING = "0A"

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from formal_cluster_store_etcd import launcher
+from formal_cluster_store_etcd.member import launcher
 
 _STOP_WITHIN_S = 5.0
 

@@ -6,33 +6,38 @@ The store:
     store, condition              the driver: keys through the client, status from the supervisor
     supervisor                    starts and stops what runs beside the store's operations
 
-This instance's etcd:
+`planning/`: what is decided (pure), and the values it is decided on:
+
+    formation → genesis           restart, join, found, wait; an instance without a running etcd
+    membership                    add, promote, remove; the leader's supervisor
+    steps, observations, members, identity, peer_status, presence
+                                  the values
+
+`member/`: this instance's etcd:
 
     member_runner                 prepare, find the place in the cluster, start, and over again
     workplace                     what that needs: binary, data_dir, identity_file, ports
-    former → steps, formation, genesis
-                                  carries out → what is decided (pure): restart, join, found, wait
-    views, probe → observations   what is known of the others: discovery, their peer ports
-    status_server, peer_status    what the others are told while no etcd runs here
+    former                        carries out what `formation` decides
+    status_server                 what the others are told while no etcd runs here
     process, launcher             the child that never outlives its supervisor
     etcd_command, etcd_log, readiness, failures
                                   how it is started, what it says, that it is ours, why it ended
 
-The cluster:
+`peers/`: the others:
 
+    views, probe                  what is known of them: discovery, their peer ports
     cluster_watch                 quorum, members and their health; sets the client's endpoints
-    announcer, presence           tells the cluster that this instance is there
-    leader → membership           carries out → what is decided (pure): add, promote, remove
-    journal                       each decision with its evidence, as a log line
+    announcer                     tells the cluster that this instance is there
+    leader                        carries out what `membership` decides
 
-The client:
+`client/`: the etcd client:
 
-    client → kv, watch            the store contract over several endpoints
+    etcd_client → kv, watch       the store contract over several endpoints
     calls, endpoints, outcome, errors_map
                                   one request: where it goes, and what became of it
     watch_stream, watch_cursor    one stream; what has been delivered
     cluster_api, cluster_errors   questions to, and changes through, one given member
     rpc                           the only module that knows gRPC and etcd's protocol
-    backoff, key_range, names, urls, identity
-                                  small values and functions
+
+`journal` writes each decision with its evidence; `backoff`, `names`, `urls` are small functions.
 """

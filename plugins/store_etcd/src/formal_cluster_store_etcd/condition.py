@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from formal_cluster.model import Member, Role, StoreState, StoreStatus
-from formal_cluster_store_etcd.cluster_api import ClusterMember
-from formal_cluster_store_etcd.cluster_watch import ClusterWatch
+from formal_cluster_store_etcd.peers.cluster_watch import ClusterWatch
+from formal_cluster_store_etcd.planning.members import ClusterMember
 from formal_cluster_store_etcd.supervisor import Supervisor
 from formal_cluster_store_etcd.urls import endpoint_of
 

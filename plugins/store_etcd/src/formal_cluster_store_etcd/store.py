@@ -7,9 +7,9 @@ from collections.abc import AsyncGenerator
 from formal_cluster.errors import Unavailable
 from formal_cluster.hookspecs import StoreContext
 from formal_cluster.model import Capability, Entry, Listing, StoreState, StoreStatus, WatchUpdate
-from formal_cluster_store_etcd.client import EtcdClient
+from formal_cluster_store_etcd.client.etcd_client import EtcdClient
 from formal_cluster_store_etcd.condition import condition
-from formal_cluster_store_etcd.process import require_linux
+from formal_cluster_store_etcd.member.process import require_linux
 from formal_cluster_store_etcd.settings import EtcdSettings
 from formal_cluster_store_etcd.supervisor import Supervisor
 

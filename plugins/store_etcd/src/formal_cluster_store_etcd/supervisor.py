@@ -12,14 +12,14 @@ import asyncio
 import contextlib
 
 from formal_cluster.hookspecs import StoreContext
-from formal_cluster_store_etcd.announcer import Announcer
-from formal_cluster_store_etcd.client import EtcdClient
-from formal_cluster_store_etcd.cluster_api import ClusterApi
-from formal_cluster_store_etcd.cluster_watch import ClusterWatch
-from formal_cluster_store_etcd.leader import Leader
-from formal_cluster_store_etcd.member_runner import MemberRunner
+from formal_cluster_store_etcd.client.cluster_api import ClusterApi
+from formal_cluster_store_etcd.client.etcd_client import EtcdClient
+from formal_cluster_store_etcd.member.member_runner import MemberRunner
+from formal_cluster_store_etcd.peers.announcer import Announcer
+from formal_cluster_store_etcd.peers.cluster_watch import ClusterWatch
+from formal_cluster_store_etcd.peers.leader import Leader
+from formal_cluster_store_etcd.peers.views import Views
 from formal_cluster_store_etcd.settings import EtcdSettings
-from formal_cluster_store_etcd.views import Views
 
 
 class Supervisor:

@@ -1,10 +1,19 @@
-"""Members' URLs and the endpoints they stand for. Pure."""
+"""Where members are reached: endpoints and URLs. Pure."""
 
 from __future__ import annotations
 
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from formal_cluster_store_etcd.endpoints import Endpoint
+
+class Endpoint(NamedTuple):
+    """Where a member serves clients. `host` is a name or an address, IPv6 without brackets."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 def http_url(host: str, port: int) -> str:

@@ -8,8 +8,8 @@ import pytest
 
 from formal_cluster.errors import OutcomeUnknown, Unavailable
 from formal_cluster.model import Role, StoreState, View
-from formal_cluster_store_etcd.cluster_api import ClusterApi
-from formal_cluster_store_etcd.endpoints import Endpoint
+from formal_cluster_store_etcd.client.cluster_api import ClusterApi
+from formal_cluster_store_etcd.urls import Endpoint
 
 pytestmark = [pytest.mark.etcd, pytest.mark.slow]
 

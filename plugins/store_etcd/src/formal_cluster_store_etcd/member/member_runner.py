@@ -1,0 +1,174 @@
+"""Runs this instance's etcd for as long as the instance runs.
+
+Prepare, find the place in the cluster, start, make sure that it is ours, wait for its end, and all
+over again, with back-off. What keeps it from running is in `problem`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from formal_cluster.model import Instance
+from formal_cluster_store_etcd import backoff
+from formal_cluster_store_etcd.client.cluster_api import ClusterApi
+from formal_cluster_store_etcd.member.etcd_command import command_line, environment
+from formal_cluster_store_etcd.member.failures import CannotStart, Cause, explain
+from formal_cluster_store_etcd.member.former import Former
+from formal_cluster_store_etcd.member.ports import ensure_free
+from formal_cluster_store_etcd.member.process import EtcdProcess
+from formal_cluster_store_etcd.member.readiness import NotYet, confirm
+from formal_cluster_store_etcd.member.status_server import serve_status
+from formal_cluster_store_etcd.member.workplace import Workplace, workplace
+from formal_cluster_store_etcd.peers.cluster_watch import ClusterWatch
+from formal_cluster_store_etcd.peers.probe import Prober
+from formal_cluster_store_etcd.peers.views import Views
+from formal_cluster_store_etcd.planning.peer_status import status_of
+from formal_cluster_store_etcd.planning.presence import Presence
+from formal_cluster_store_etcd.planning.steps import Rules, Start
+from formal_cluster_store_etcd.settings import EtcdSettings
+
+_FIRST_PAUSE_S: Final = 0.3
+_LONGEST_PAUSE_S: Final = 10.0
+_CONFIRM_S: Final = 0.1
+_RAN_WELL_S: Final = 10.0
+
+
+class EtcdEnded(CannotStart):
+    """etcd was started, and has ended without being told to."""
+
+
+class MemberRunner:
+    """This instance's etcd.
+
+    Attributes:
+        pid: Process id of etcd while it runs.
+        problem: What keeps etcd from running; None if nothing is known to.
+        waiting_for: What has to happen before etcd serves.
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: EtcdSettings,
+        instance: Instance,
+        views: Views,
+        watch: ClusterWatch,
+        api: ClusterApi,
+        logger: logging.Logger,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._instance = instance
+        self._views = views
+        self._watch = watch
+        self._api = api
+        self._logger = logger
+        self._etcd_logger = logger.getChild("etcd")
+        self._clock = clock
+        self._pauses = _pauses()
+        self.pid: int | None = None
+        self.problem: str | None = None
+        self.waiting_for = "the state server is being prepared"
+        self._place: Workplace | None = None
+
+    @property
+    def presence(self) -> Presence | None:
+        """What the cluster is to be told about this instance; None before it is prepared."""
+        return None if self._place is None else self._place.presence
+
+    async def run(self) -> None:
+        """Run etcd until cancelled; it is stopped then."""
+        async with Prober(self._settings.client_port, self._settings.peer_port) as prober:
+            former = Former(
+                rules=Rules(self._settings.genesis_stable_s, self._settings.genesis_deadline_s),
+                prober=prober,
+                views=self._views,
+                watch=self._watch,
+                logger=self._logger,
+                on_wait=self._wait_for,
+            )
+            pause = 0.0
+            while True:
+                try:
+                    async with workplace(self._settings, self._instance, self._logger) as place:
+                        await self._run_once(place, former, prober, pause)
+                        pause = 0.0
+                except EtcdEnded as error:
+                    self._report(error)
+                    pause = next(self._pauses)
+                except CannotStart as error:
+                    self._report(error)
+                    await asyncio.sleep(next(self._pauses))
+
+    async def _run_once(
+        self, place: Workplace, former: Former, prober: Prober, pause: float
+    ) -> None:
+        """From preparation to the end of etcd. Returns if it is to be started over at once."""
+        async with serve_status(place.peer_endpoint, lambda: status_of(place.own, self.problem)):
+            await asyncio.sleep(pause)
+            if not pause:
+                self.problem = None
+            self._place = place
+            step = await former.settle(place)
+        self._watch.own_member = place.own.member
+        ensure_free(place.client_endpoint)
+        ensure_free(place.peer_endpoint)
+        initial_cluster = step.initial_cluster if isinstance(step, Start) else None
+        process = await EtcdProcess.launch(
+            command_line(place.binary, self._settings, place.member, initial_cluster),
+            environment(os.environ),
+            self._etcd_logger,
+        )
+        self.pid = process.pid
+        self._logger.info("etcd started", extra={"pid": process.pid, "member": place.own.member})
+        try:
+            await self._serve(process, place, prober)
+            failure = explain(await process.wait(), process.complaints, place.place)
+        finally:
+            await process.stop(self._settings.stop_grace_s)
+            self.pid = None
+        if failure.cause is not Cause.REMOVED:
+            raise EtcdEnded(failure.message)
+        self._logger.warning("etcd ended", extra={"reason": failure.message})
+        await place.start_over()
+
+    async def _serve(self, process: EtcdProcess, place: Workplace, prober: Prober) -> None:
+        """Wait until our etcd serves, follow its cluster then, and return when it has ended."""
+        while process.returncode is None:
+            try:
+                cluster_id, members = await confirm(
+                    place.member, place.own.cluster_id, prober, self._api
+                )
+            except NotYet as error:
+                self.waiting_for = str(error)
+                await asyncio.sleep(_CONFIRM_S)
+                continue
+            if process.returncode is None:
+                await place.become(place.own.in_cluster(cluster_id))
+                self.problem, self.waiting_for = None, "a quorum's first answer"
+                self._watch.follow(cluster_id, members)
+                self._logger.info("etcd serves", extra={"cluster_id": cluster_id})
+                await self._outlive(process)
+
+    async def _outlive(self, process: EtcdProcess) -> None:
+        """Wait for its end; one that ran well is started again without delay."""
+        since = self._clock()
+        await process.wait()
+        if self._clock() - since >= _RAN_WELL_S:
+            self._pauses = _pauses()
+
+    def _wait_for(self, what: str) -> None:
+        self.waiting_for = what
+
+    def _report(self, error: CannotStart) -> None:
+        self.problem = str(error)
+        self._logger.error("the state server does not run", extra={"reason": self.problem})
+
+
+def _pauses() -> Iterator[float]:
+    return backoff.delays(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)

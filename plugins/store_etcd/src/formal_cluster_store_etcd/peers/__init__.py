@@ -1,0 +1,1 @@
+"""What this instance knows of the others, and does to the cluster with them."""

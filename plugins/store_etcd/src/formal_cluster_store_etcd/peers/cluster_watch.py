@@ -1,0 +1,211 @@
+"""Follows the cluster: whether a quorum answers, who its members are, and how they do.
+
+Everything is kept in memory, so that the store's status can be read at any time and from any
+thread. Members are followed by asking the members themselves, never discovery; the client's
+endpoints are set from what they say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from formal_cluster.errors import StoreError
+from formal_cluster_store_etcd.client.cluster_api import ClusterApi
+from formal_cluster_store_etcd.client.etcd_client import EtcdClient, QuorumAnswer
+from formal_cluster_store_etcd.planning.members import ClusterMember, MemberStatus
+from formal_cluster_store_etcd.planning.observations import LiveEtcd
+from formal_cluster_store_etcd.planning.presence import Presence
+from formal_cluster_store_etcd.urls import endpoint_of
+
+_FIRST_PING_S: Final = 0.1
+_PING_S: Final = 0.5
+_MEMBERS_S: Final = 1.0
+_CHANGING_MEMBERS_S: Final = 0.3
+_INSTANCES_ASKING_EACH_SECOND: Final = 20
+_FRESH_S: Final = 2.5
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """The members as they were last seen.
+
+    Attributes:
+        healthy: Ids of those that answered and know of a leader.
+        leader: Id of the leader; 0 when nobody knows of one.
+        at: When they were last listed, by the watch's clock.
+    """
+
+    members: tuple[ClusterMember, ...] = ()
+    healthy: frozenset[int] = frozenset()
+    leader: int = 0
+    at: float = float("-inf")
+
+
+class ClusterWatch:
+    """What is known of the cluster that `follow` named.
+
+    Args:
+        own_id: This instance's id: spreads the clients of a cluster over its members.
+        clock: Seconds that only grow.
+    """
+
+    def __init__(
+        self,
+        client: EtcdClient,
+        api: ClusterApi,
+        own_id: str,
+        logger: logging.Logger,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._api = api
+        self._own_id = own_id
+        self._logger = logger
+        self._clock = clock
+        self._answered_at: float | None = None
+        self._instances: dict[str, str] = {}
+        self._present = 0
+        self.own_member: str | None = None
+        self.cluster_id: str | None = None
+        self.revision: int | None = None
+        self.seen = Members()
+
+    @property
+    def following(self) -> bool:
+        """Whether there is a cluster to follow."""
+        return self.cluster_id is not None
+
+    @property
+    def stale_s(self) -> float | None:
+        """Seconds since a quorum last answered; None if it never did."""
+        return None if self._answered_at is None else self._clock() - self._answered_at
+
+    @property
+    def fresh(self) -> LiveEtcd | None:
+        """The cluster as a probe would find it, if a quorum answers and the members are known."""
+        stale = self.stale_s
+        if self.cluster_id is None or stale is None or stale > _FRESH_S:
+            return None
+        if self._clock() - self.seen.at > _FRESH_S + self._interval_s():
+            return None
+        return LiveEtcd(self.cluster_id, self.seen.members, serving=True)
+
+    def own(self) -> ClusterMember | None:
+        """This instance's member, if it is one."""
+        return next((m for m in self.seen.members if m.name and m.name == self.own_member), None)
+
+    def instance_of(self, member: ClusterMember) -> str:
+        """The instance that a member belongs to, as well as that is known."""
+        for key in (member.name, *member.peer_urls):
+            if key in self._instances:
+                return self._instances[key]
+        return member.name.rpartition("-")[0] or " ".join(member.peer_urls)
+
+    def remember(self, presences: Sequence[Presence]) -> None:
+        """Learn which instance has which member, and where."""
+        members = self.seen.members
+        current = {key for member in members for key in (member.name, *member.peer_urls)}
+        known = {key: id_ for key, id_ in self._instances.items() if key in current}
+        for presence in presences:
+            known[presence.member] = known[presence.peer_url] = presence.instance
+        self._instances = known
+        self._present = len(presences)
+
+    def follow(self, cluster_id: str, members: Sequence[ClusterMember]) -> None:
+        """Use this cluster from now on."""
+        self.cluster_id = cluster_id
+        self._set_endpoints(members)
+
+    async def run(self) -> None:
+        """Follow the cluster until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._ping())
+            group.create_task(self._look())
+
+    async def _ping(self) -> None:
+        while True:
+            if self.following:
+                try:
+                    answer = await self._client.ping()
+                    self._accept(answer)
+                except StoreError as error:
+                    self._logger.debug("no quorum answers", extra={"error": str(error)})
+            await asyncio.sleep(_PING_S if self._answered_at is not None else _FIRST_PING_S)
+
+    def _accept(self, answer: QuorumAnswer) -> None:
+        if f"{answer.cluster_id:x}" == self.cluster_id:
+            self._answered_at = self._clock()
+            self.revision = answer.revision
+        else:
+            self._logger.error(
+                "another cluster answers", extra={"cluster_id": f"{answer.cluster_id:x}"}
+            )
+
+    async def _look(self) -> None:
+        while True:
+            if self.following:
+                listed = await self._list()
+                self.seen = await self._ask(listed or self.seen.members, new=listed is not None)
+                self._set_endpoints(self.seen.members)
+            await asyncio.sleep(self._interval_s())
+
+    def _interval_s(self) -> float:
+        """Often while a member is on its way, more seldom the more instances there are."""
+        if not self.seen.members or any(member.is_learner for member in self.seen.members):
+            return _CHANGING_MEMBERS_S
+        return _MEMBERS_S * max(1.0, self._present / _INSTANCES_ASKING_EACH_SECOND)
+
+    async def _list(self) -> tuple[ClusterMember, ...] | None:
+        for endpoint in self._client.endpoints:
+            try:
+                listed = await self._api.members(endpoint)
+            except StoreError as error:
+                self._logger.debug(
+                    "a member gives no list", extra={"endpoint": endpoint, "error": str(error)}
+                )
+                continue
+            if f"{listed.cluster_id:x}" == self.cluster_id:
+                return listed.members
+        return None
+
+    async def _ask(self, members: tuple[ClusterMember, ...], *, new: bool) -> Members:
+        answers = await asyncio.gather(*map(self._status, members))
+        statuses = [status for status in answers if status is not None]
+        newest = max(statuses, key=lambda status: status.raft_term, default=None)
+        return Members(
+            members=members,
+            healthy=frozenset(status.member_id for status in statuses if status.leader_id),
+            leader=newest.leader_id if newest is not None else 0,
+            at=self._clock() if new else self.seen.at,
+        )
+
+    async def _status(self, member: ClusterMember) -> MemberStatus | None:
+        for url in member.client_urls:
+            try:
+                status = await self._api.status(endpoint_of(url))
+            except StoreError:
+                continue
+            if status.member_id == member.id:
+                return status
+        return None
+
+    def _set_endpoints(self, members: Sequence[ClusterMember]) -> None:
+        voters = sorted((m for m in members if m.name and not m.is_learner), key=lambda m: m.id)
+        if not voters:
+            return
+        start = zlib.crc32(self._own_id.encode()) % len(voters)
+        spread = voters[start:] + voters[:start]
+        spread.sort(key=lambda member: member.name != self.own_member)
+        endpoints = [endpoint_of(url) for member in spread for url in member.client_urls]
+        if endpoints and endpoints != list(self._client.endpoints):
+            self._client.set_endpoints(endpoints)
+            self._logger.info(
+                "the cluster's endpoints", extra={"endpoints": [str(e) for e in endpoints]}
+            )

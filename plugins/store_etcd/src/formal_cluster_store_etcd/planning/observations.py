@@ -1,0 +1,53 @@
+"""What an instance can find at another one's peer port. Pure values, made by `probe`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from formal_cluster_store_etcd.planning.members import ClusterMember
+from formal_cluster_store_etcd.planning.peer_status import PeerStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """Nobody answered, or not in time. Says nothing about whether data is there."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stranger:
+    """Something answered that is not this instance's supervisor or etcd.
+
+    Attributes:
+        is_etcd: It is an etcd, so a cluster may be behind it.
+    """
+
+    reason: str
+    is_etcd: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NoEtcd:
+    """The instance's supervisor answered: its etcd does not run."""
+
+    status: PeerStatus
+
+
+@dataclass(frozen=True, slots=True)
+class LiveEtcd:
+    """The instance's etcd answered.
+
+    Attributes:
+        cluster_id: Hexadecimal.
+        members: The members it knows of, which may be yesterday's.
+        serving: Whether it reaches a quorum.
+    """
+
+    cluster_id: str
+    members: tuple[ClusterMember, ...]
+    serving: bool
+
+
+Probe: TypeAlias = Silent | Stranger | NoEtcd | LiveEtcd
