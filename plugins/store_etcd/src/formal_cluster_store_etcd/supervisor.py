@@ -10,16 +10,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from typing import Final
 
 from formal_cluster.hookspecs import StoreContext
 from formal_cluster_store_etcd.client.cluster_api import ClusterApi
 from formal_cluster_store_etcd.client.etcd_client import EtcdClient
+from formal_cluster_store_etcd.journal import Book
 from formal_cluster_store_etcd.member.member_runner import MemberRunner
 from formal_cluster_store_etcd.peers.announcer import Announcer
 from formal_cluster_store_etcd.peers.cluster_watch import ClusterWatch
 from formal_cluster_store_etcd.peers.leader import Leader
 from formal_cluster_store_etcd.peers.views import Views
+from formal_cluster_store_etcd.planning.changes import Rules
 from formal_cluster_store_etcd.settings import EtcdSettings
+
+_LEAVING_SETTLE_S: Final = 1.0
 
 
 class Supervisor:
@@ -28,6 +33,7 @@ class Supervisor:
     Attributes:
         watch: What is known of the cluster.
         runner: What is known of this instance's etcd.
+        book: The decision journal.
     """
 
     def __init__(self, settings: EtcdSettings, context: StoreContext, client: EtcdClient) -> None:
@@ -36,18 +42,27 @@ class Supervisor:
         views = Views(context.discovery, instance.id, logger)
         watch = ClusterWatch(client, api, instance.id, logger)
         self.watch = watch
+        self.book = Book()
         self.runner = MemberRunner(
-            settings=settings, instance=instance, views=views, watch=watch, api=api, logger=logger
+            settings=settings,
+            instance=instance,
+            views=views,
+            watch=watch,
+            api=api,
+            logger=logger,
+            book=self.book,
         )
         self._announcer = Announcer(client, watch, lambda: self.runner.presence, logger)
         self._leader = Leader(
             own_id=instance.id,
-            cap=settings.voters,
+            rules=_rules(settings),
+            dry_run=settings.dry_run,
             client=client,
             api=api,
             watch=watch,
             views=views,
             logger=logger,
+            book=self.book,
         )
         self._logger = logger
         self._task: asyncio.Task[None] | None = None
@@ -80,3 +95,14 @@ class Supervisor:
             f"the supervisor has ended by a bug ({task.exception()!r}); restart this instance, and "
             "report the traceback in its log"
         )
+
+
+def _rules(settings: EtcdSettings) -> Rules:
+    return Rules(
+        voters=settings.voters,
+        replace_silent_after_s=settings.replace_silent_after_s,
+        stalled_learner_s=settings.stalled_learner_s,
+        shrink_after_s=settings.shrink_after_s,
+        leaving_settle_s=_LEAVING_SETTLE_S,
+        replace_leaver_within_s=settings.leave_grace_s / 2,
+    )

@@ -141,6 +141,20 @@ class ClusterApi:
         request = rpc.MemberRemoveRequest(ID=member_id)
         await self._change(endpoint, lambda c: rpc.ClusterStub(c).MemberRemove, request)
 
+    async def update_peer_urls(
+        self, endpoint: Endpoint, member_id: int, peer_urls: Sequence[str]
+    ) -> None:
+        """Tell the cluster where a member is reached by the others from now on.
+
+        Before 3.5.31 and 3.6.12 etcd makes a learner that is updated a voter: never do that.
+
+        Raises:
+            PeerUrlExists: Another member has such a URL.
+            MemberNotFound: There is no such member.
+        """
+        request = rpc.MemberUpdateRequest(ID=member_id, peerURLs=peer_urls)
+        await self._change(endpoint, lambda c: rpc.ClusterStub(c).MemberUpdate, request)
+
     async def move_leader(self, leader: Endpoint, target_id: int) -> None:
         """Hand the leadership over; must be asked of the leader.
 

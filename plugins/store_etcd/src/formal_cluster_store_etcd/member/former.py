@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from formal_cluster.model import InstanceState
-from formal_cluster_store_etcd.journal import Journal
+from formal_cluster_store_etcd.journal import Book, Journal
 from formal_cluster_store_etcd.member.workplace import Workplace
 from formal_cluster_store_etcd.peers.cluster_watch import ClusterWatch
 from formal_cluster_store_etcd.peers.probe import Prober
@@ -48,6 +48,7 @@ class Former:
         views: Views,
         watch: ClusterWatch,
         logger: logging.Logger,
+        book: Book,
         on_wait: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -55,7 +56,7 @@ class Former:
         self._prober = prober
         self._views = views
         self._watch = watch
-        self._journal = Journal(logger, "formation")
+        self._journal = Journal(logger, "formation", book)
         self._on_wait = on_wait
         self._clock = clock
         self._since = clock()

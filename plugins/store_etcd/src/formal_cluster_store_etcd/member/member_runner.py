@@ -16,6 +16,7 @@ from typing import Final
 from formal_cluster.model import Instance
 from formal_cluster_store_etcd import backoff
 from formal_cluster_store_etcd.client.cluster_api import ClusterApi
+from formal_cluster_store_etcd.journal import Book
 from formal_cluster_store_etcd.member.etcd_command import command_line, environment
 from formal_cluster_store_etcd.member.failures import CannotStart, Cause, explain
 from formal_cluster_store_etcd.member.former import Former
@@ -60,6 +61,7 @@ class MemberRunner:
         watch: ClusterWatch,
         api: ClusterApi,
         logger: logging.Logger,
+        book: Book,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
@@ -69,6 +71,7 @@ class MemberRunner:
         self._api = api
         self._logger = logger
         self._etcd_logger = logger.getChild("etcd")
+        self._book = book
         self._clock = clock
         self._pauses = _pauses()
         self.pid: int | None = None
@@ -90,6 +93,7 @@ class MemberRunner:
                 views=self._views,
                 watch=self._watch,
                 logger=self._logger,
+                book=self._book,
                 on_wait=self._wait_for,
             )
             pause = 0.0
