@@ -4,6 +4,7 @@ MemberRunner  runs this instance's etcd and finds its place in the cluster
 ClusterWatch  follows the cluster: quorum, members, health; sets the client's endpoints
 Announcer     tells the cluster that this instance is there
 Leader        adds, promotes and removes members while our etcd leads
+Leaver        waits, when this instance leaves, until the others have taken over
 """
 
 from __future__ import annotations
@@ -20,11 +21,14 @@ from formal_cluster_store_etcd.member.member_runner import MemberRunner
 from formal_cluster_store_etcd.peers.announcer import Announcer
 from formal_cluster_store_etcd.peers.cluster_watch import ClusterWatch
 from formal_cluster_store_etcd.peers.leader import Leader
+from formal_cluster_store_etcd.peers.leaver import Leaver
 from formal_cluster_store_etcd.peers.views import Views
 from formal_cluster_store_etcd.planning.changes import Rules
 from formal_cluster_store_etcd.settings import EtcdSettings
 
 _LEAVING_SETTLE_S: Final = 1.0
+_SILENT_S: Final = 1.0
+_HURRY_S: Final = 1.0
 
 
 class Supervisor:
@@ -64,6 +68,15 @@ class Supervisor:
             logger=logger,
             book=self.book,
         )
+        self._leaver = Leaver(
+            client=client,
+            watch=watch,
+            read=lambda: self.runner.presence,
+            grace_s=settings.leave_grace_s,
+            logger=logger,
+            book=self.book,
+        )
+        self._leaves = settings.leave_on_stop and not settings.dry_run
         self._logger = logger
         self._task: asyncio.Task[None] | None = None
         self.crash: str | None = None
@@ -73,14 +86,30 @@ class Supervisor:
         self._task = asyncio.create_task(self._run(), name="etcd supervisor")
         self._task.add_done_callback(self._note_crash)
 
+    async def leave(self) -> None:
+        """Let the others take over, within `leave_grace_s`; call `stop` then."""
+        if not self._leaves or self._task is None or self._task.done():
+            return
+        self.watch.leaving = self._announcer.draining = True
+        last = await self._leaver.wait()
+        if last.together:
+            self._hurry()
+
     async def stop(self) -> None:
         """Leave the cluster's list of those present and stop etcd. Idempotent."""
         if self._task is None or self._task.done():
             return
-        await self._announcer.withdraw()
+        if self.watch.stale_s is None or self.watch.stale_s > _SILENT_S:
+            self._hurry()
+        else:
+            await self._announcer.withdraw()
         self._task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
+
+    def _hurry(self) -> None:
+        """Nobody is left to hand the leadership to, which etcd would try for seconds."""
+        self.runner.stop_grace_s = min(self.runner.stop_grace_s, _HURRY_S)
 
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as group:

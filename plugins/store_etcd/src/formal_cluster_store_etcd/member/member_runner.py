@@ -50,6 +50,7 @@ class MemberRunner:
         pid: Process id of etcd while it runs.
         problem: What keeps etcd from running; None if nothing is known to.
         waiting_for: What has to happen before etcd serves.
+        stop_grace_s: How long etcd may take to stop by itself, seconds.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class MemberRunner:
         self.pid: int | None = None
         self.problem: str | None = None
         self.waiting_for = "the state server is being prepared"
+        self.stop_grace_s = settings.stop_grace_s
         self._place: Workplace | None = None
 
     @property
@@ -134,7 +136,7 @@ class MemberRunner:
             await self._serve(process, place, prober)
             failure = explain(await process.wait(), process.complaints, place.place)
         finally:
-            await process.stop(self._settings.stop_grace_s)
+            await process.stop(self.stop_grace_s)
             self.pid = None
         if failure.cause is not Cause.REMOVED:
             raise EtcdEnded(failure.message)

@@ -30,7 +30,8 @@ class Roster:
         target: How many voters these should have.
         voters: All members with a vote.
         learners: Those without one whose instances are not leaving.
-        leaving: The members whose instances say that they are leaving.
+        leaving: The members whose instances say that they are leaving. One that was started and
+            does not answer is none: it may have stopped with everyone else and come back.
     """
 
     def __init__(self, seen: Observation, view: View) -> None:
@@ -48,7 +49,10 @@ class Roster:
         self.target = target_voters(len(self.staying), seen.rules.voters)
         self.voters = tuple(m for m in seen.members if not m.is_learner)
         self.leaving = tuple(
-            m for m in seen.members if any(p.draining and _has(p, m) for p in seen.presences)
+            member
+            for member in seen.members
+            if (member.healthy or not member.name)
+            and any(p.draining and _has(p, member) for p in seen.presences)
         )
         self.learners = tuple(m for m in seen.members if m.is_learner and m not in self.leaving)
 
