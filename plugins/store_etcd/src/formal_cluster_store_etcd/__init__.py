@@ -10,6 +10,7 @@ The store:
 
     formation → genesis           restart, join, found, wait; an instance without a running etcd
     membership → removal          add, promote, remove, hand over; the leader's supervisor
+    maintenance                   compact, defragment, disarm, warn
     leaving                       how long an instance that is stopped waits for the others
     steps, observations, members, identity, peer_status, presence, changes, roster
                                   the values
@@ -30,7 +31,7 @@ The store:
     cluster_watch                 quorum, members and their health; sets the client's endpoints
     announcer                     tells the cluster that this instance is there
     leader → leader_memory        carries out what `membership` decides
-    leaver                        carries out what `leaving` decides
+    leaver, maintenance           carry out what `leaving` and `planning.maintenance` decide
 
 `client/`: the etcd client:
 

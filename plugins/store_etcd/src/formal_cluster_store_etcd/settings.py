@@ -118,10 +118,17 @@ class EtcdSettings(DriverSettings):
         description="Voters too many lose their vote when no instance came or went for so long, "
         "seconds.",
     )
+    defragment_every_s: float = Field(
+        default=3_600.0,
+        ge=60,
+        description="A member's database that is mostly free space is written anew, which stops "
+        "that member for a moment, at most this often, seconds.",
+    )
     dry_run: bool = Field(
         default=False,
-        description="Decide and write to the journal what would be done about the cluster, but "
-        "do nothing of it: neither found nor join a cluster, nor change its members.",
+        description="Decide and write to the journal what would be done about the cluster, and "
+        "do nothing of it: no cluster is founded or restored, no data set aside, no member "
+        "changed. Set it on every instance.",
     )
 
     @model_validator(mode="after")

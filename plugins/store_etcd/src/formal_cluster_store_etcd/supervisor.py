@@ -4,6 +4,7 @@ MemberRunner  runs this instance's etcd and finds its place in the cluster
 ClusterWatch  follows the cluster: quorum, members, health; sets the client's endpoints
 Announcer     tells the cluster that this instance is there
 Leader        adds, promotes and removes members while our etcd leads
+Maintenance   keeps the members' databases small while our etcd leads, and warns
 Leaver        waits, when this instance leaves, until the others have taken over
 """
 
@@ -22,11 +23,19 @@ from formal_cluster_store_etcd.peers.announcer import Announcer
 from formal_cluster_store_etcd.peers.cluster_watch import ClusterWatch
 from formal_cluster_store_etcd.peers.leader import Leader
 from formal_cluster_store_etcd.peers.leaver import Leaver
+from formal_cluster_store_etcd.peers.maintenance import Maintenance
 from formal_cluster_store_etcd.peers.views import Views
 from formal_cluster_store_etcd.planning.changes import Rules
+from formal_cluster_store_etcd.planning.maintenance import Rules as MaintenanceRules
 from formal_cluster_store_etcd.settings import EtcdSettings
 
 _LEAVING_SETTLE_S: Final = 1.0
+_WORTH_DEFRAGMENTING: Final = 64 << 20
+_BETWEEN_DEFRAGMENTATIONS_S: Final = 30.0
+_DRY_RUN: Final = (
+    "store.etcd.dry_run is set: what would be done about the cluster is decided and written to the "
+    "journal, and not done"
+)
 _SILENT_S: Final = 1.0
 _HURRY_S: Final = 1.0
 
@@ -77,9 +86,30 @@ class Supervisor:
             book=self.book,
         )
         self._leaves = settings.leave_on_stop and not settings.dry_run
+        self._maintenance = Maintenance(
+            rules=MaintenanceRules(
+                quota=settings.quota_backend_bytes,
+                floor=_WORTH_DEFRAGMENTING,
+                every_s=settings.defragment_every_s,
+                pause_s=_BETWEEN_DEFRAGMENTATIONS_S,
+            ),
+            dry_run=settings.dry_run,
+            api=api,
+            watch=watch,
+            logger=logger,
+            book=self.book,
+        )
+        self._dry_run = settings.dry_run
         self._logger = logger
         self._task: asyncio.Task[None] | None = None
         self.crash: str | None = None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What an operator should look after, with the mend."""
+        return (
+            (_DRY_RUN, *self._maintenance.warnings) if self._dry_run else self._maintenance.warnings
+        )
 
     def start(self) -> None:
         """Begin."""
@@ -112,8 +142,9 @@ class Supervisor:
         self.runner.stop_grace_s = min(self.runner.stop_grace_s, _HURRY_S)
 
     async def _run(self) -> None:
+        parts = (self.runner, self.watch, self._announcer, self._leader, self._maintenance)
         async with asyncio.TaskGroup() as group:
-            for part in (self.runner, self.watch, self._announcer, self._leader):
+            for part in parts:
                 group.create_task(part.run(), name=f"etcd {type(part).__name__}")
 
     def _note_crash(self, task: asyncio.Task[None]) -> None:

@@ -96,6 +96,7 @@ class MemberRunner:
                 watch=self._watch,
                 logger=self._logger,
                 book=self._book,
+                dry_run=self._settings.dry_run,
                 on_wait=self._wait_for,
             )
             pause = 0.0

@@ -12,9 +12,8 @@ from typing import Final
 from formal_cluster_store_etcd.peers.cluster_watch import Members
 from formal_cluster_store_etcd.peers.since import Since
 from formal_cluster_store_etcd.planning.changes import SeenMember
-from formal_cluster_store_etcd.planning.members import ClusterMember
+from formal_cluster_store_etcd.planning.members import ClusterMember, in_sync
 from formal_cluster_store_etcd.planning.presence import Presence
-from formal_cluster_store_etcd.planning.roster import IN_SYNC
 
 _FIRST_BACKOFF_S: Final = 300.0
 _LONGEST_BACKOFF_S: Final = 3_600.0
@@ -44,7 +43,7 @@ class LeaderMemory:
         silent = self._silent.update(m.id for m in listed if m.id not in seen.healthy)
         index = {m.id: seen.statuses[m.id].raft_index for m in listed if m.id in seen.statuses}
         newest = max((index.get(m.id, 0) for m in listed if not m.is_learner), default=0)
-        behind = (m for m in listed if m.is_learner and index.get(m.id, 0) < IN_SYNC * newest)
+        behind = (m for m in listed if m.is_learner and not in_sync(index.get(m.id, 0), newest))
         stalled = self._stalled.update((m.id, index.get(m.id, 0)) for m in behind)
         return tuple(
             SeenMember(

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from functools import cached_property
-from typing import Final
 
 from formal_cluster.model import InstanceState, View
 from formal_cluster_store_etcd.names import is_member_of
 from formal_cluster_store_etcd.planning.changes import Observation, SeenMember
+from formal_cluster_store_etcd.planning.members import in_sync
 from formal_cluster_store_etcd.planning.presence import Presence
-
-IN_SYNC: Final = 0.9  # etcd's own measure, when it is asked to promote
 
 
 def target_voters(instances: int, cap: int) -> int:
@@ -130,7 +128,7 @@ class Roster:
     def in_sync(self, learner: SeenMember) -> bool:
         """Whether a learner is close enough to the voters to become one."""
         newest = max((voter.index for voter in self.voters), default=0)
-        return learner.healthy and learner.index >= IN_SYNC * newest
+        return learner.healthy and in_sync(learner.index, newest)
 
     def has_quorum_without(self, removed: SeenMember) -> bool:
         """Whether the voters that are left are a quorum among themselves."""
