@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Callable
 from typing import Final
@@ -33,6 +34,7 @@ from formal_cluster_store_etcd.planning.members import Alarm, ClusterMember, in_
 from formal_cluster_store_etcd.urls import Endpoint, endpoint_of
 
 _TICK_S: Final = 2.0
+_FIGURE: Final = re.compile(r"\d+ MiB")
 
 
 class Maintenance:
@@ -157,4 +159,4 @@ class Maintenance:
 
 def _subject(warning: str) -> str:
     """A warning without its figures, so that a file that grows is not logged again and again."""
-    return "".join(character for character in warning if not character.isdigit())
+    return _FIGURE.sub("", warning)
