@@ -68,6 +68,8 @@ def test_it_measures_how_long_a_member_has_been_silent():
     assert (False, 7.0) == (voter.healthy, voter.silent_s)
     memory.assess([VOTER], look(status(1, 100)))
     clock.now += 7
+    (voter,) = memory.assess([VOTER], look(status(1, 100)))
+    assert (7.0, 0.0) == (voter.healthy_s, voter.silent_s)
     (voter,) = memory.assess([VOTER], look())
     assert 0.0 == voter.silent_s
 

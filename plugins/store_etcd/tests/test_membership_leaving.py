@@ -367,6 +367,14 @@ def test_many_instances_have_few_voters(instances, cap, voters):
     assert (voters, 0) == (len(world.voters), len(world.learners))
 
 
+def test_two_voters_are_two_only_for_as_long_as_the_third_one_takes_to_start():
+    world = World("a", learners="b", clients="c").change("b", healthy_s=4.9)
+    assert "" == world.step()
+    assert "^b +c ^c" == world.change("b", healthy_s=5.0).settle()
+    replacing = World("ab", learners="c", clients="d").leave("b").change("c", healthy_s=0.1)
+    assert "^c" == replacing.step()
+
+
 def test_a_voter_that_moved_with_its_data_gets_its_new_address():
     world = World("abc").change("b", healthy=False)
     world.addresses["b"] = "http://elsewhere:2380"

@@ -31,6 +31,7 @@ class LeaderMemory:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
+        self._healthy: Since[int] = Since(clock)
         self._silent: Since[int] = Since(clock)
         self._stalled: Since[tuple[int, int]] = Since(clock)
         self._leaving: Since[str] = Since(clock)
@@ -40,6 +41,7 @@ class LeaderMemory:
 
     def assess(self, listed: Sequence[ClusterMember], seen: Members) -> tuple[SeenMember, ...]:
         """The members as they are listed, with how they do by the last look at each."""
+        healthy = self._healthy.update(seen.healthy)
         silent = self._silent.update(m.id for m in listed if m.id not in seen.healthy)
         index = {m.id: seen.statuses[m.id].raft_index for m in listed if m.id in seen.statuses}
         newest = max((index.get(m.id, 0) for m in listed if not m.is_learner), default=0)
@@ -53,6 +55,7 @@ class LeaderMemory:
                 is_learner=member.is_learner,
                 healthy=member.id in seen.healthy,
                 index=index.get(member.id, 0),
+                healthy_s=healthy.get(member.id, 0.0),
                 silent_s=silent.get(member.id, 0.0),
                 stalled_s=stalled.get((member.id, index.get(member.id, 0)), 0.0),
             )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import TypeAlias
 
 from formal_cluster.model import View
@@ -44,6 +45,7 @@ class SeenMember:
         name: Empty until it has started once.
         healthy: Whether it answered when it was last asked, a moment ago.
         index: Last log entry it knows to be committed; 0 if it never answered.
+        healthy_s: How long it has answered without a break.
         silent_s: How long it has not answered; 0 while it is healthy.
         stalled_s: How long it has not advanced; 0 while it is in sync.
     """
@@ -54,6 +56,7 @@ class SeenMember:
     is_learner: bool
     healthy: bool
     index: int = 0
+    healthy_s: float = inf
     silent_s: float = 0.0
     stalled_s: float = 0.0
 

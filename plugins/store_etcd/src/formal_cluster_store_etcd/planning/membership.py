@@ -18,6 +18,8 @@ any other, so they are ordered with the new leader's, and etcd refuses those tha
 
 from __future__ import annotations
 
+from typing import Final
+
 from formal_cluster_store_etcd.planning import removal
 from formal_cluster_store_etcd.planning.changes import (
     AddLearner,
@@ -30,6 +32,8 @@ from formal_cluster_store_etcd.planning.changes import (
     Wait,
 )
 from formal_cluster_store_etcd.planning.roster import Roster
+
+_CONNECTED_S: Final = 5.0  # etcd adds no one before each voter has been connected for so long
 
 
 def plan(seen: Observation) -> Change | Wait:
@@ -94,9 +98,20 @@ def _plan_promotion(roster: Roster) -> Promote | Wait | None:
         return None
     if not roster.in_sync(learner):
         return None
+    if _is_halfway(roster) and learner.healthy_s < _CONNECTED_S:
+        return Wait(f"{learner} is promoted when the next one can be added at once")
     if sum(voter.healthy for voter in roster.voters) + 1 <= (len(roster.voters) + 1) // 2:
         return Wait(f"{learner} is not promoted: too few of the voters are healthy")
     return Promote(f"{learner} runs; {have} of {roster.target} voters", learner.id)
+
+
+def _is_halfway(roster: Roster) -> bool:
+    """Whether one more voter makes their number even, with another to follow.
+
+    Two voters survive no failure, so they are to be two for as short as possible.
+    """
+    after = len(roster.voters) + 1
+    return after % 2 == 0 and after < roster.target and not roster.leaving
 
 
 def _plan_addition(roster: Roster) -> AddLearner | Wait:
