@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
+from typing import Final
 
 from formal_cluster.errors import Unavailable
 from formal_cluster.hookspecs import StoreContext
@@ -20,6 +21,10 @@ from formal_cluster_store_etcd.condition import condition
 from formal_cluster_store_etcd.member.process import require_linux
 from formal_cluster_store_etcd.settings import EtcdSettings
 from formal_cluster_store_etcd.supervisor import Supervisor
+
+# While the leadership moves etcd drops what followers forward, and says nothing. Whoever can send it
+# again, as the counters' log does, is to do so well within the deadline of a strict decision.
+_ATTEMPT_S: Final = 0.8
 
 
 class EtcdStore:
@@ -47,7 +52,7 @@ class EtcdStore:
             ConfigError: The embedded etcd cannot run on this platform.
         """
         require_linux()
-        self._client = EtcdClient()
+        self._client = EtcdClient(attempt_s=_ATTEMPT_S)
         self._supervisor = Supervisor(self._settings, self._context, self._client)
         self._supervisor.start()
 

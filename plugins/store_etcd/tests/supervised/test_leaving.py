@@ -101,9 +101,10 @@ async def test_writes_go_on_while_the_leader_leaves_and_none_is_lost(fleet, star
         await eventually(lambda: leader.status.role is Role.CLIENT)
         count = len(own.acknowledged)
         await eventually(lambda: len(own.acknowledged) > count)
-    assert ([], True) == (elsewhere.failures, elsewhere.longest_s < 1)
-    assert len(own.failures) <= 1
-    assert own.longest_s < 2
+    # What is under way while the leadership moves may be lost: its outcome is unknown, and soon so.
+    for writer in (own, elsewhere):
+        assert len(writer.failures) <= 2
+        assert writer.longest_s < 1.5
     await leader.stop()
     kept = {entry.key for entry in (await other.store.list(b"written/")).entries}
     assert set(own.acknowledged) | set(elsewhere.acknowledged) <= kept
