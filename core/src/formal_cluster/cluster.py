@@ -38,7 +38,6 @@ from formal_cluster.model import (
     Decision,
     Grade,
     Instance,
-    JournalEntry,
     Stage,
     StoreState,
 )
@@ -48,6 +47,7 @@ from formal_cluster.protocols import (
     Counters,
     Discovery,
     Enricher,
+    JournalEntry,
     JournalingStore,
     LeavingStore,
     StateStore,

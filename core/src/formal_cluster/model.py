@@ -200,24 +200,6 @@ class StoreStatus:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class JournalEntry:
-    """One decision about the store's cluster: what was decided, on what evidence.
-
-    Attributes:
-        at: When, seconds since the Unix epoch.
-        planner: Which part of the driver decided, e.g. `membership`.
-        step: What it decided for, e.g. `AddLearner`; `Wait` for doing nothing.
-        outcome: What became of it, as far as that is known.
-    """
-
-    at: float
-    planner: str
-    step: str
-    evidence: str
-    outcome: str = "decided"
-
-
 # ── counters ─────────────────────────────────────────────────────────────────────────────────
 
 _UNIT_MS = {"second": 1_000, "minute": 60_000, "hour": 3_600_000, "day": 86_400_000}

@@ -7,6 +7,7 @@ everything else must return at once. Errors are those of `formal_cluster.errors`
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from formal_cluster.model import (
@@ -16,7 +17,6 @@ from formal_cluster.model import (
     CountersStatus,
     Entry,
     Instance,
-    JournalEntry,
     Listing,
     Stage,
     StoreStatus,
@@ -167,6 +167,24 @@ class LeavingStore(Protocol):
         meanwhile. What could not be handed over is no error.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """One decision about the store's cluster: what was decided, on what evidence.
+
+    Attributes:
+        at: When, seconds since the Unix epoch.
+        planner: Which part of the driver decided, e.g. `membership`.
+        step: What it decided for, e.g. `AddLearner`; `Wait` for doing nothing.
+        outcome: What became of it, as far as that is known.
+    """
+
+    at: float
+    planner: str
+    step: str
+    evidence: str
+    outcome: str = "decided"
 
 
 @runtime_checkable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from formal_cluster.model import JournalEntry
+from formal_cluster.protocols import JournalEntry
 from formal_cluster_store_etcd.journal import Book, Journal
 from formal_cluster_store_etcd.planning.changes import AddLearner, Wait
 

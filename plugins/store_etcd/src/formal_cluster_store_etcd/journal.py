@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from formal_cluster.model import JournalEntry
+from formal_cluster.protocols import JournalEntry
 
 _KEPT: Final = 200
 _WAIT: Final = "Wait"

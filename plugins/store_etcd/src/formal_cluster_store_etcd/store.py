@@ -10,20 +10,20 @@ from formal_cluster.hookspecs import StoreContext
 from formal_cluster.model import (
     Capability,
     Entry,
-    JournalEntry,
     Listing,
     StoreState,
     StoreStatus,
     WatchUpdate,
 )
+from formal_cluster.protocols import JournalEntry
 from formal_cluster_store_etcd.client.etcd_client import EtcdClient
 from formal_cluster_store_etcd.condition import condition
 from formal_cluster_store_etcd.member.process import require_linux
 from formal_cluster_store_etcd.settings import EtcdSettings
 from formal_cluster_store_etcd.supervisor import Supervisor
 
-# While the leadership moves etcd drops what followers forward, and says nothing. Whoever can send it
-# again, as the counters' log does, is to do so well within the deadline of a strict decision.
+# While the leadership moves, etcd drops what followers forward and says nothing. Whoever can send
+# it again, as the counters' log does, is to do so well within a strict decision's deadline.
 _ATTEMPT_S: Final = 0.8
 
 
