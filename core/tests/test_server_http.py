@@ -41,12 +41,13 @@ async def api(tmp_path: Path) -> AsyncIterator["Api"]:
         await site.start()
         host, port = runner.addresses[0][:2]
         async with aiohttp.ClientSession(f"http://{host}:{port}") as session:
-            yield Api(session, policy)
+            yield Api(session, policy, cluster)
         await runner.cleanup()
 
 
 class Api:
-    def __init__(self, session: aiohttp.ClientSession, policy: Path) -> None:
+    def __init__(self, session: aiohttp.ClientSession, policy: Path, cluster: Cluster) -> None:
+        self.cluster = cluster
         self.session = session
         self.policy = policy
 
@@ -159,6 +160,17 @@ async def test_health_readiness_and_cluster_tell_that_the_instance_is_alone(api:
     assert "not shared" in ready["reason"]
     _, cluster = await api.get("/v1/cluster")
     assert "a" == cluster["self"]
+
+
+async def test_an_instance_that_leaves_is_not_ready_and_still_decides(api: Api) -> None:
+    await api.cluster.leave()
+    status, ready = await api.get("/ready")
+    assert (503, "the instance is leaving") == (status, ready["reason"])
+    assert "result" not in await api.access("frank")
+
+
+async def test_a_store_without_a_journal_shows_an_empty_one(api: Api) -> None:
+    assert (200, {"journal": []}) == await api.get("/v1/cluster/journal")
 
 
 async def test_metrics_count_decisions_by_action(api: Api) -> None:

@@ -13,7 +13,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -43,7 +43,15 @@ from formal_cluster.model import (
 )
 from formal_cluster.plugins import PluginManager
 from formal_cluster.policy import PolicyHolder
-from formal_cluster.protocols import Counters, Discovery, Enricher, StateStore
+from formal_cluster.protocols import (
+    Counters,
+    Discovery,
+    Enricher,
+    JournalEntry,
+    JournalingStore,
+    LeavingStore,
+    StateStore,
+)
 from formal_cluster.settings import Settings
 from formal_cluster.settings_file import load_settings, settings_from
 
@@ -65,6 +73,7 @@ class Cluster:
         self._plugins = PluginManager.from_settings(settings)
         self._stack = contextlib.AsyncExitStack()
         self._started_at = time.monotonic()
+        self._leaving = False
         self._assessed: tuple[float, ClusterInfo | None] = (0.0, None)
         self._instance: Instance
         self._clock: ClockBound
@@ -104,8 +113,24 @@ class Cluster:
             raise
         return self
 
-    async def __aexit__(self, *_exc: object) -> None:
-        await self._stack.aclose()
+    async def __aexit__(self, failed: type[BaseException] | None, *_exc: object) -> None:
+        try:
+            if failed is None:
+                await self.leave()
+        finally:
+            await self._stack.aclose()
+
+    async def leave(self) -> None:
+        """Let the other instances take over, before the context is left for good.
+
+        `ready` is False from now on; decisions go on being made. Returns when the others have taken
+        over, or the store's own time limit is over. A second call does nothing.
+        """
+        if self._leaving:
+            return
+        self._leaving = True
+        if isinstance(self._store, LeavingStore):
+            await self._store.leave()
 
     async def _start(self) -> None:
         settings = self.settings
@@ -217,9 +242,11 @@ class Cluster:
     def ready(self) -> bool:
         """Whether decisions may be asked for: clustered, or known to be alone or cut off.
 
-        False only while the cluster is still forming, for at most
-        `server.ready_after_seconds`; then the instance serves alone.
+        False while the cluster is still forming, for at most `server.ready_after_seconds`; then
+        the instance serves alone. And False once it is leaving.
         """
+        if self._leaving:
+            return False
         condition = self.status()
         if condition.state is not ClusterState.STANDALONE:
             return condition.store.state is not StoreState.SERVING or condition.counters.caught_up
@@ -228,6 +255,11 @@ class Cluster:
             condition.store.state is not StoreState.STARTING
             or waited > self.settings.server.ready_after_seconds
         )
+
+    @property
+    def leaving(self) -> bool:
+        """Whether `leave` was called."""
+        return self._leaving
 
     def status(self) -> status.ClusterStatus:
         """The present condition, from memory."""
@@ -245,6 +277,10 @@ class Cluster:
             clock_error_bound_ms=self._clock.bound_ms,
             clock_warning=self._clock.warning,
         )
+
+    def journal(self) -> Sequence[JournalEntry]:
+        """The store's last decisions about its cluster, oldest first; none if it keeps none."""
+        return self._store.journal() if isinstance(self._store, JournalingStore) else ()
 
     def _info(self) -> ClusterInfo:
         """The condition as decisions see it; assessed at most every 50 ms, for their speed."""

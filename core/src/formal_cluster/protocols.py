@@ -7,6 +7,7 @@ everything else must return at once. Errors are those of `formal_cluster.errors`
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from formal_cluster.model import (
@@ -66,6 +67,7 @@ class StateStore(Protocol):
     """An ordered key-value store shared by all instances.
 
     Keys and values are bytes. Every change gets a store-wide, strictly increasing revision.
+    A store may also be a `LeavingStore` or a `JournalingStore`, by having their methods.
     """
 
     @property
@@ -151,6 +153,46 @@ class StateStore(Protocol):
             Compacted: That history is gone. Never skipped silently.
             Unavailable: The store was stopped.
         """
+        ...
+
+
+@runtime_checkable
+class LeavingStore(Protocol):
+    """A store whose instances can give up their part in it before they stop."""
+
+    async def leave(self) -> None:
+        """Hand this instance's part over to the others, within the driver's own time limit.
+
+        Called at most once, before `stop`, when the instance is told to stop. Operations go on
+        meanwhile. What could not be handed over is no error.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """One decision about the store's cluster: what was decided, on what evidence.
+
+    Attributes:
+        at: When, seconds since the Unix epoch.
+        planner: Which part of the driver decided, e.g. `membership`.
+        step: What it decided for, e.g. `AddLearner`; `Wait` for doing nothing.
+        outcome: What became of it, as far as that is known.
+    """
+
+    at: float
+    planner: str
+    step: str
+    evidence: str
+    outcome: str = "decided"
+
+
+@runtime_checkable
+class JournalingStore(Protocol):
+    """A store that says what it has decided about its cluster, and why."""
+
+    def journal(self) -> Sequence[JournalEntry]:
+        """The last decisions of this instance, oldest first, from memory."""
         ...
 
 

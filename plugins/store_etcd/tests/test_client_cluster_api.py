@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 
 from formal_cluster.errors import NotWritable, OutcomeUnknown, Unavailable
-from formal_cluster_store_etcd.client.cluster_api import ClusterAlarm, ClusterApi
+from formal_cluster_store_etcd.client.cluster_api import ClusterApi
 from formal_cluster_store_etcd.client.cluster_errors import (
     BadTransferee,
     ClusterUnhealthy,
@@ -20,6 +20,7 @@ from formal_cluster_store_etcd.client.cluster_errors import (
     TooManyLearners,
 )
 from formal_cluster_store_etcd.client.etcd_client import EtcdClient
+from formal_cluster_store_etcd.planning.members import Alarm
 from formal_cluster_store_etcd.urls import Endpoint
 
 pytestmark = pytest.mark.etcd
@@ -178,8 +179,39 @@ async def test_a_full_member_raises_an_alarm(api, etcd_start, eventually):
 
     alarm = (await eventually(lambda: api.alarms(full.endpoint)))[0]
     status = await api.status(full.endpoint)
-    assert ClusterAlarm(status.member_id, "NOSPACE") == alarm
+    assert Alarm(status.member_id, "NOSPACE") == alarm
     assert any("NOSPACE" in error for error in status.errors)
+
+
+async def test_a_full_member_has_room_again_once_compacted_defragmented_and_disarmed(
+    api, etcd_start, eventually
+):
+    full = etcd_start("full", "--quota-backend-bytes", str(1 << 20))
+    client = EtcdClient([full.endpoint])
+    with suppress(NotWritable, OutcomeUnknown):
+        while True:
+            await client.put(b"key", bytes(100_000))
+    (alarm,) = await eventually(lambda: api.alarms(full.endpoint))
+    before = await api.status(full.endpoint)
+    for _ in range(2):
+        await api.compact(full.endpoint, before.revision)
+    await api.defragment(full.endpoint)
+    await api.disarm(full.endpoint, alarm)
+    assert () == await api.alarms(full.endpoint)
+    after = await api.status(full.endpoint)
+    assert after.db_size < before.db_size / 2
+    assert after.db_in_use <= after.db_size
+    assert before.revision + 1 == await client.put(b"key", b"fits")
+    await client.aclose()
+
+
+async def test_a_member_is_told_to_be_elsewhere(api, etcd_cluster):
+    asked, moved = etcd_cluster.endpoints[0], etcd_cluster.members[2]
+    listed = (await api.members(asked)).members
+    (member,) = (m for m in listed if m.name == moved.name)
+    await api.update_peer_urls(asked, member.id, ("http://127.0.0.1:1",))
+    listed = (await api.members(asked)).members
+    assert [("http://127.0.0.1:1",)] == [m.peer_urls for m in listed if m.id == member.id]
 
 
 async def test_a_server_that_is_no_etcd_is_unavailable(api):

@@ -10,17 +10,20 @@ from hypothesis import strategies as st
 
 from formal_cluster.model import Instance, InstanceState, View
 from formal_cluster_store_etcd.names import member_name
-from formal_cluster_store_etcd.planning.membership import (
+from formal_cluster_store_etcd.planning.changes import (
     AddLearner,
+    MoveLeader,
     Observation,
     Promote,
     Remove,
+    Rules,
     SeenMember,
+    UpdateAddress,
     Wait,
-    plan,
-    target_voters,
 )
+from formal_cluster_store_etcd.planning.membership import plan
 from formal_cluster_store_etcd.planning.presence import Presence
+from formal_cluster_store_etcd.planning.roster import target_voters
 
 RUNNING, STOPPED, UNKNOWN = InstanceState.RUNNING, InstanceState.STOPPED, InstanceState.UNKNOWN
 
@@ -40,13 +43,14 @@ def presence(number: int, incarnation: int = 1, **more) -> Presence:
     )
 
 
-def member(number: int, incarnation: int = 1, *, learner=False, healthy=True, started=True):
+def member(number: int, incarnation: int = 1, *, learner=False, healthy=True, started=True, **more):
     return SeenMember(
         id=number * 100 + incarnation,
         name=member_name(f"i{number}", f"{incarnation:08x}") if started else "",
         peer_urls=(f"http://10.0.0.{number}:2380",),
         is_learner=learner,
         healthy=healthy,
+        **more,
     )
 
 
@@ -55,12 +59,23 @@ def view(*states: InstanceState, complete=True) -> View:
     return View(tuple(instances), complete)
 
 
-def seen(members, presences, the_view, cap=3) -> Observation:
-    return Observation("i0", 1, tuple(members), tuple(presences), the_view, cap)
+RULES = Rules(
+    voters=3,
+    replace_silent_after_s=300,
+    stalled_learner_s=120,
+    shrink_after_s=60,
+    leaving_settle_s=1,
+    replace_leaver_within_s=10,
+)
 
 
-def leader() -> SeenMember:
-    return replace(member(0), id=1)
+def seen(members, presences, the_view, cap=3, **more) -> Observation:
+    rules = replace(RULES, voters=cap)
+    return Observation("i0", 1, tuple(members), tuple(presences), the_view, rules, **more)
+
+
+def leader(**more) -> SeenMember:
+    return replace(member(0, **more), id=1)
 
 
 @pytest.mark.parametrize(
@@ -232,14 +247,16 @@ def test_only_what_is_safe_is_ever_done(observation):
         case AddLearner():
             assert not learners
             assert step.peer_url not in {url for m in observation.members for url in m.peer_urls}
-            assert len(voters) < observation.cap
+            assert len(voters) < observation.rules.voters
         case Promote():
             learner = by_id[step.member_id]
             assert learner.is_learner
             assert learner.name
             assert learner.healthy
             assert sum(m.healthy for m in voters) + 1 > (len(voters) + 1) / 2
-            assert len(voters) < observation.cap
+            assert len(voters) < observation.rules.voters
+        case UpdateAddress() | MoveLeader():
+            pytest.fail("nobody has moved or is leaving")
 
 
 @given(st.integers(1, 9), st.sampled_from([3, 5, 7]))

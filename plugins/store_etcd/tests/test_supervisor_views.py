@@ -8,9 +8,7 @@ import pytest
 
 from formal_cluster.errors import DiscoveryError, DiscoveryUnavailable
 from formal_cluster.model import Instance, InstanceState, View
-from formal_cluster_store_etcd.journal import Journal
 from formal_cluster_store_etcd.peers.views import Views
-from formal_cluster_store_etcd.planning.membership import AddLearner, Wait
 
 A, B = Instance("a", "10.0.0.1"), Instance("b", "10.0.0.2")
 
@@ -73,15 +71,3 @@ async def test_stability_begins_anew_when_other_instances_are_named():
     clock.now += 2
     await views.latest()
     assert 0 == views.stable_s
-
-
-def test_a_decision_is_written_once_with_its_evidence(caplog):
-    journal = Journal(logging.getLogger("test"), "membership")
-    with caplog.at_level(logging.INFO):
-        for _ in range(2):
-            journal.write(Wait("nothing to do"), "nothing to do")
-            journal.write(AddLearner("b is present", "b", "url"), "b is present")
-            journal.write(AddLearner("b is present", "b", "url"), "b is present")
-    assert [("membership", "AddLearner", "b is present")] * 2 == [
-        (record.planner, record.step, record.evidence) for record in caplog.records
-    ]

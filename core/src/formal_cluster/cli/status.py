@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import sys
 import urllib.error
@@ -18,13 +19,25 @@ _UNREACHABLE = 1
 @click.option(
     "--url", default="http://127.0.0.1:8181", show_default=True, help="The instance's HTTP API."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print /v1/cluster as it is.")
-def status(url: str, *, as_json: bool) -> None:
+@click.option("--journal", is_flag=True, help="Show what the instance decided, and why.")
+@click.option("--json", "as_json", is_flag=True, help="Print what the instance answers as it is.")
+def status(url: str, *, journal: bool, as_json: bool) -> None:
     """Show the cluster as one running instance sees it.
 
-    Exit code: 0 clustered, 3 degraded, 4 standalone, 1 when the instance does not answer.
+    With --journal: its last decisions about the cluster instead, each with its evidence.
+
+    Exit code: 0 clustered (or the journal was shown), 3 degraded, 4 standalone, 1 when the instance
+    does not answer.
     """
-    document = _fetch(url.rstrip("/") + "/v1/cluster")
+    base = url.rstrip("/") + "/v1/cluster"
+    if journal:
+        document = _fetch(base + "/journal", key="journal")
+        if as_json:
+            click.echo(json.dumps(document, indent=2))
+        else:
+            _show_journal(document["journal"])
+        return
+    document = _fetch(base, key="state")
     if as_json:
         click.echo(json.dumps(document, indent=2))
     else:
@@ -32,7 +45,7 @@ def status(url: str, *, as_json: bool) -> None:
     sys.exit(EXIT_BY_STATE.get(document["state"], _UNREACHABLE))
 
 
-def _fetch(url: str) -> dict[str, Any]:
+def _fetch(url: str, *, key: str) -> dict[str, Any]:
     if not url.startswith(("http://", "https://")):
         raise click.UsageError(f"--url {url!r} is not an http(s) address")
     try:
@@ -41,7 +54,7 @@ def _fetch(url: str) -> dict[str, Any]:
     except (urllib.error.URLError, TimeoutError, ValueError) as error:
         click.echo(f"error: no instance answers at {url}: {error}", err=True)
         sys.exit(_UNREACHABLE)
-    if not isinstance(document, dict) or "state" not in document:
+    if not isinstance(document, dict) or key not in document:
         click.echo(f"error: {url} is not an instance of formal-cluster", err=True)
         sys.exit(_UNREACHABLE)
     return document
@@ -59,6 +72,8 @@ def _show(document: dict[str, Any]) -> None:
         f"cluster {document['cluster_id']}  revision {document['revision']}  "
         f"counters {document['stale_ms']} ms old, {document['counters']['subjects']} subjects"
     )
+    for warning in document["store"]["warnings"]:
+        console.print(f"[yellow]store:[/] {warning}")
     if document["policy_error"]:
         console.print(f"[red]policies:[/] {document['policy_error']}")
     if document["clock"]["warning"]:
@@ -69,3 +84,16 @@ def _show(document: dict[str, Any]) -> None:
         leads = "*" if member["id"] == document["leader"] else ""
         table.add_row(member["id"], member["address"], member["role"], healthy, leads)
     console.print(table)
+
+
+def _show_journal(entries: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("when (UTC)", "planner", "decision", "evidence", "outcome")
+    for entry in entries:
+        when = datetime.datetime.fromtimestamp(entry["at"], datetime.UTC)
+        cells = (entry["planner"], entry["step"], entry["evidence"], entry["outcome"])
+        table.add_row(f"{when:%Y-%m-%d %H:%M:%S}", *map(Text, cells))
+    Console().print(table if entries else "nothing has been decided yet")

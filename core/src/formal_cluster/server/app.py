@@ -30,6 +30,7 @@ def build_app(cluster: Cluster) -> web.Application:
             web.get("/health", health.alive),
             web.get("/ready", health.ready),
             web.get("/v1/cluster", health.cluster),
+            web.get("/v1/cluster/journal", health.journal),
             web.get("/metrics", health.metrics),
         ]
     )

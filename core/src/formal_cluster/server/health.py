@@ -1,7 +1,11 @@
-"""`/health`, `/ready`, `/v1/cluster`, `/metrics`: is it alive, may it serve, how does it stand?"""
+"""Is it alive, may it serve, how does it stand, and what did it decide about the cluster?
+
+`/health`, `/ready`, `/v1/cluster`, `/v1/cluster/journal`, `/metrics`
+"""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from aiohttp import web
@@ -17,19 +21,27 @@ async def alive(_request: web.Request) -> web.Response:
 
 
 async def ready(request: web.Request) -> web.Response:
-    """200 when decisions may be asked for, with the cluster's state; 503 while it is forming.
+    """200 when decisions may be asked for, with the cluster's state; 503 while it is forming, and
+    from when it is told to stop, so that no new requests are sent to it.
 
     An instance whose state server cannot start is ready, alone, and says so in the body.
     """
     cluster = request.app[CLUSTER]
     status = cluster.status()
-    body = {"ready": cluster.ready, "state": status.state, "reason": status.reason}
+    reason = "the instance is leaving" if cluster.leaving else status.reason
+    body = {"ready": cluster.ready, "state": status.state, "reason": reason}
     return web.json_response(body, status=200 if cluster.ready else 503)
 
 
 async def cluster(request: web.Request) -> web.Response:
     """The cluster as this instance sees it."""
     return web.json_response(describe(request.app[CLUSTER].status()))
+
+
+async def journal(request: web.Request) -> web.Response:
+    """The instance's last decisions about the cluster, oldest first."""
+    entries = request.app[CLUSTER].journal()
+    return web.json_response({"journal": [asdict(entry) for entry in entries]})
 
 
 def describe(status: ClusterStatus) -> dict[str, Any]:
@@ -47,7 +59,12 @@ def describe(status: ClusterStatus) -> dict[str, Any]:
         "cluster_id": store.cluster_id,
         "revision": store.revision,
         "stale_ms": counters.stale_ms,
-        "store": {"state": store.state, "role": store.role, "last_error": store.last_error},
+        "store": {
+            "state": store.state,
+            "role": store.role,
+            "last_error": store.last_error,
+            "warnings": store.warnings,
+        },
         "counters": {
             "caught_up": counters.caught_up,
             "revision": counters.revision,

@@ -69,6 +69,10 @@ class _Standing(Collector):
             "revision": ("Store revision folded into the counters.", counters.revision),
             "subjects": ("Subjects held in memory.", counters.subjects),
             "pending_hits": ("Hits not yet confirmed by the log.", counters.pending),
+            "store_warnings": (
+                "Things that an operator should look after; /v1/cluster names them.",
+                len(status.store.warnings),
+            ),
             "peers": ("Other healthy members.", status.peers),
         }
         if counters.stale_ms is not None:

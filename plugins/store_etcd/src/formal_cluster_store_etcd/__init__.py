@@ -9,8 +9,10 @@ The store:
 `planning/`: what is decided (pure), and the values it is decided on:
 
     formation → genesis           restart, join, found, wait; an instance without a running etcd
-    membership                    add, promote, remove; the leader's supervisor
-    steps, observations, members, identity, peer_status, presence
+    membership → removal          add, promote, remove, hand over; the leader's supervisor
+    maintenance                   compact, defragment, disarm, warn
+    leaving                       how long an instance that is stopped waits for the others
+    steps, observations, members, identity, peer_status, presence, changes, roster
                                   the values
 
 `member/`: this instance's etcd:
@@ -28,7 +30,8 @@ The store:
     views, probe                  what is known of them: discovery, their peer ports
     cluster_watch                 quorum, members and their health; sets the client's endpoints
     announcer                     tells the cluster that this instance is there
-    leader                        carries out what `membership` decides
+    leader → leader_memory        carries out what `membership` decides
+    leaver, maintenance           carry out what `leaving` and `planning.maintenance` decide
 
 `client/`: the etcd client:
 

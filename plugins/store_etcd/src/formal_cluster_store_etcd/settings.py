@@ -87,6 +87,49 @@ class EtcdSettings(DriverSettings):
         gt=0,
         description="How long etcd may take to stop by itself before it is killed, seconds.",
     )
+    leave_on_stop: bool = Field(
+        default=True,
+        description="Whether an instance that is stopped gives up its place in the cluster first. "
+        "false: it is expected back with its data, as in a restart on a kept disk.",
+    )
+    leave_grace_s: float = Field(
+        default=20.0,
+        ge=0,
+        description="How long an instance that leaves may wait for the others to replace or "
+        "remove it, seconds. With stop_grace_s it has to be less than the platform's own grace, "
+        "which is 30 seconds unless it is set there.",
+    )
+    replace_silent_after_s: float = Field(
+        default=300.0,
+        ge=10,
+        description="A member that does not answer for so long is replaced, if the platform says "
+        "that its instance runs and another instance is ready, seconds. One that the platform "
+        "says has stopped is removed at once.",
+    )
+    stalled_learner_s: float = Field(
+        default=120.0,
+        ge=10,
+        description="A member that was added and has not come forward for so long gives its place "
+        "to another instance, if one waits for it, seconds.",
+    )
+    shrink_after_s: float = Field(
+        default=60.0,
+        ge=0,
+        description="Voters too many lose their vote when no instance came or went for so long, "
+        "seconds.",
+    )
+    defragment_every_s: float = Field(
+        default=3_600.0,
+        ge=60,
+        description="A member's database that is mostly free space is written anew, which stops "
+        "that member for a moment, at most this often, seconds.",
+    )
+    dry_run: bool = Field(
+        default=False,
+        description="Decide and write to the journal what would be done about the cluster, and "
+        "do nothing of it: no cluster is founded or restored, no data set aside, no member "
+        "changed. Set it on every instance.",
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
+from typing import Final
 
 from formal_cluster.errors import Unavailable
 from formal_cluster.hookspecs import StoreContext
-from formal_cluster.model import Capability, Entry, Listing, StoreState, StoreStatus, WatchUpdate
+from formal_cluster.model import (
+    Capability,
+    Entry,
+    Listing,
+    StoreState,
+    StoreStatus,
+    WatchUpdate,
+)
+from formal_cluster.protocols import JournalEntry
 from formal_cluster_store_etcd.client.etcd_client import EtcdClient
 from formal_cluster_store_etcd.condition import condition
 from formal_cluster_store_etcd.member.process import require_linux
 from formal_cluster_store_etcd.settings import EtcdSettings
 from formal_cluster_store_etcd.supervisor import Supervisor
 
+# While the leadership moves, etcd drops what followers forward and says nothing. Whoever can send
+# it again, as the counters' log does, is to do so well within a strict decision's deadline.
+_ATTEMPT_S: Final = 0.8
+
 
 class EtcdStore:
-    """The state store on an embedded etcd. Implements `formal_cluster.protocols.StateStore`."""
+    """The state store on an embedded etcd.
+
+    Implements `StateStore`, `LeavingStore` and `JournalingStore` of `formal_cluster.protocols`.
+    """
 
     def __init__(self, settings: EtcdSettings, context: StoreContext) -> None:
         self._settings = settings
@@ -36,9 +52,18 @@ class EtcdStore:
             ConfigError: The embedded etcd cannot run on this platform.
         """
         require_linux()
-        self._client = EtcdClient()
+        self._client = EtcdClient(attempt_s=_ATTEMPT_S)
         self._supervisor = Supervisor(self._settings, self._context, self._client)
         self._supervisor.start()
+
+    async def leave(self) -> None:
+        """See `LeavingStore.leave`."""
+        if self._supervisor is not None:
+            await self._supervisor.leave()
+
+    def journal(self) -> Sequence[JournalEntry]:
+        """See `JournalingStore.journal`."""
+        return () if self._supervisor is None else self._supervisor.book.entries
 
     async def stop(self) -> None:
         """See `StateStore.stop`."""

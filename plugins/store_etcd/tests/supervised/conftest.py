@@ -17,13 +17,14 @@ import shutil
 import signal
 import socket
 from collections.abc import AsyncGenerator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from formal_cluster.errors import DiscoveryUnavailable
 from formal_cluster.hookspecs import StoreContext
-from formal_cluster.model import Instance, Role, StoreState, StoreStatus, View
+from formal_cluster.model import Instance, InstanceState, Role, StoreState, StoreStatus, View
 from formal_cluster_store_etcd.settings import EtcdSettings
 from formal_cluster_store_etcd.store import EtcdStore
 
@@ -34,6 +35,16 @@ class ListedInstances:
     def __init__(self, view: View) -> None:
         self.view = view
         self.available = True
+
+    def declare(self, instance_id: str, state: InstanceState) -> None:
+        """What discovery says of an instance from now on."""
+        self.view = View(
+            tuple(
+                replace(instance, state=state) if instance.id == instance_id else instance
+                for instance in self.view.instances
+            ),
+            self.view.complete,
+        )
 
     async def discover(self) -> View:
         if not self.available:

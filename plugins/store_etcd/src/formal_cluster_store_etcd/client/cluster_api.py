@@ -13,14 +13,18 @@ Hazards:
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from typing import Final
 
 from formal_cluster_store_etcd.client import rpc
 from formal_cluster_store_etcd.client.cluster_errors import refusals
+from formal_cluster_store_etcd.client.errors_map import RevisionCompacted
 from formal_cluster_store_etcd.client.outcome import outcome
-from formal_cluster_store_etcd.planning.members import ClusterMember, MemberStatus
+from formal_cluster_store_etcd.planning.members import Alarm, ClusterMember, MemberStatus
 from formal_cluster_store_etcd.urls import Endpoint
+
+_DEFRAGMENT_S: Final = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +42,6 @@ class AddedMember:
 
     member: ClusterMember
     members: tuple[ClusterMember, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ClusterAlarm:
-    """An alarm that is raised for a member: `NOSPACE` or `CORRUPT`."""
-
-    member_id: int
-    name: str
 
 
 class ClusterApi:
@@ -87,6 +83,7 @@ class ClusterApi:
             revision=header.revision,
             version=response.version,
             db_size=response.dbSize,
+            db_in_use=response.dbSizeInUse,
             is_learner=response.isLearner,
             errors=tuple(response.errors),
         )
@@ -141,6 +138,20 @@ class ClusterApi:
         request = rpc.MemberRemoveRequest(ID=member_id)
         await self._change(endpoint, lambda c: rpc.ClusterStub(c).MemberRemove, request)
 
+    async def update_peer_urls(
+        self, endpoint: Endpoint, member_id: int, peer_urls: Sequence[str]
+    ) -> None:
+        """Tell the cluster where a member is reached by the others from now on.
+
+        Before 3.5.31 and 3.6.12 etcd makes a learner that is updated a voter: never do that.
+
+        Raises:
+            PeerUrlExists: Another member has such a URL.
+            MemberNotFound: There is no such member.
+        """
+        request = rpc.MemberUpdateRequest(ID=member_id, peerURLs=peer_urls)
+        await self._change(endpoint, lambda c: rpc.ClusterStub(c).MemberUpdate, request)
+
     async def move_leader(self, leader: Endpoint, target_id: int) -> None:
         """Hand the leadership over; must be asked of the leader.
 
@@ -151,15 +162,45 @@ class ClusterApi:
         request = rpc.MoveLeaderRequest(targetID=target_id)
         await self._change(leader, lambda c: rpc.MaintenanceStub(c).MoveLeader, request)
 
-    async def alarms(self, endpoint: Endpoint) -> tuple[ClusterAlarm, ...]:
+    async def alarms(self, endpoint: Endpoint) -> tuple[Alarm, ...]:
         """The alarms that are raised now. Needs a quorum."""
         request = rpc.AlarmRequest(action=rpc.AlarmRequest.GET)
         async with self._channel(endpoint) as channel:
             call = rpc.MaintenanceStub(channel).Alarm
             response = await self._call(endpoint, call, request, write=False)
         return tuple(
-            ClusterAlarm(alarm.memberID, rpc.AlarmType.Name(alarm.alarm))
-            for alarm in response.alarms
+            Alarm(alarm.memberID, rpc.AlarmType.Name(alarm.alarm)) for alarm in response.alarms
+        )
+
+    async def disarm(self, endpoint: Endpoint, alarm: Alarm) -> None:
+        """Take an alarm back; it is raised again if its cause is still there."""
+        request = rpc.AlarmRequest(
+            action=rpc.AlarmRequest.DEACTIVATE,
+            memberID=alarm.member,
+            alarm=rpc.AlarmType.Value(alarm.kind),
+        )
+        await self._change(endpoint, lambda c: rpc.MaintenanceStub(c).Alarm, request)
+
+    async def compact(self, endpoint: Endpoint, revision: int) -> None:
+        """Drop the history before `revision` on all members; here it is done on return.
+
+        A revision that was compacted before is no error.
+        """
+        request = rpc.CompactionRequest(revision=revision, physical=True)
+        with suppress(RevisionCompacted):
+            await self._change(endpoint, lambda c: rpc.KVStub(c).Compact, request)
+
+    async def defragment(self, endpoint: Endpoint) -> None:
+        """Have this one member write its database file anew, without the free space.
+
+        It answers nothing else meanwhile, some seconds for each GiB.
+        """
+        request = rpc.DefragmentRequest()
+        await self._change(
+            endpoint,
+            lambda c: rpc.MaintenanceStub(c).Defragment,
+            request,
+            timeout_s=_DEFRAGMENT_S,
         )
 
     @asynccontextmanager
@@ -180,11 +221,15 @@ class ClusterApi:
         endpoint: Endpoint,
         method: Callable[[rpc.Channel], rpc.UnaryCall],
         request: rpc.Message,
+        *,
+        timeout_s: float | None = None,
     ) -> rpc.Message:
         async with self._channel(endpoint) as channel:
             # Proves the connection: what fails before the change is sent is `Unavailable`.
             await self._status(endpoint, channel)
-            return await self._call(endpoint, method(channel), request, write=True)
+            return await self._call(
+                endpoint, method(channel), request, write=True, timeout_s=timeout_s
+            )
 
     async def _call(
         self,
@@ -194,11 +239,12 @@ class ClusterApi:
         *,
         write: bool,
         require_leader: bool = True,
+        timeout_s: float | None = None,
     ) -> rpc.Message:
         where = str(endpoint)
         metadata = rpc.REQUIRE_LEADER if require_leader else None
         with outcome(where, write=write), refusals(where):
-            return await call(request, timeout=self._timeout_s, metadata=metadata)
+            return await call(request, timeout=timeout_s or self._timeout_s, metadata=metadata)
 
 
 def _member(member: rpc.Message) -> ClusterMember:

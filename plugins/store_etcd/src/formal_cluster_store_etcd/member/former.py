@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from formal_cluster.model import InstanceState
-from formal_cluster_store_etcd.journal import Journal
+from formal_cluster_store_etcd.journal import Book, Journal
 from formal_cluster_store_etcd.member.workplace import Workplace
 from formal_cluster_store_etcd.peers.cluster_watch import ClusterWatch
 from formal_cluster_store_etcd.peers.probe import Prober
@@ -17,6 +17,7 @@ from formal_cluster_store_etcd.peers.views import Views
 from formal_cluster_store_etcd.planning import formation
 from formal_cluster_store_etcd.planning.steps import (
     Found,
+    Intend,
     Join,
     Observation,
     Retract,
@@ -36,6 +37,7 @@ class Former:
     """Observes, asks the planner, carries the step out.
 
     Args:
+        dry_run: Take no step that founds a cluster or moves data.
         on_wait: Called with what is waited for.
         clock: Seconds that only grow.
     """
@@ -48,6 +50,8 @@ class Former:
         views: Views,
         watch: ClusterWatch,
         logger: logging.Logger,
+        book: Book,
+        dry_run: bool,
         on_wait: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -55,7 +59,8 @@ class Former:
         self._prober = prober
         self._views = views
         self._watch = watch
-        self._journal = Journal(logger, "formation")
+        self._journal = Journal(logger, "formation", book)
+        self._dry_run = dry_run
         self._on_wait = on_wait
         self._clock = clock
         self._since = clock()
@@ -70,6 +75,11 @@ class Former:
             seen = await self._observe(place)
             step = formation.plan(seen, self._rules)
             self._journal.write(step, step.evidence)
+            if self._dry_run and isinstance(step, Intend | Found | SetAside):
+                self._journal.refused("store.etcd.dry_run is set")
+                self._on_wait(f"store.etcd.dry_run is set; it would be time for: {step}")
+                await asyncio.sleep(_TICK_S)
+                continue
             await place.become(identity_after(step, seen.own))
             match step:
                 case Start() | Found():

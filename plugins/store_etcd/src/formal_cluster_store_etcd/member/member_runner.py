@@ -16,6 +16,7 @@ from typing import Final
 from formal_cluster.model import Instance
 from formal_cluster_store_etcd import backoff
 from formal_cluster_store_etcd.client.cluster_api import ClusterApi
+from formal_cluster_store_etcd.journal import Book
 from formal_cluster_store_etcd.member.etcd_command import command_line, environment
 from formal_cluster_store_etcd.member.failures import CannotStart, Cause, explain
 from formal_cluster_store_etcd.member.former import Former
@@ -49,6 +50,7 @@ class MemberRunner:
         pid: Process id of etcd while it runs.
         problem: What keeps etcd from running; None if nothing is known to.
         waiting_for: What has to happen before etcd serves.
+        stop_grace_s: How long etcd may take to stop by itself, seconds.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class MemberRunner:
         watch: ClusterWatch,
         api: ClusterApi,
         logger: logging.Logger,
+        book: Book,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
@@ -69,11 +72,13 @@ class MemberRunner:
         self._api = api
         self._logger = logger
         self._etcd_logger = logger.getChild("etcd")
+        self._book = book
         self._clock = clock
         self._pauses = _pauses()
         self.pid: int | None = None
         self.problem: str | None = None
         self.waiting_for = "the state server is being prepared"
+        self.stop_grace_s = settings.stop_grace_s
         self._place: Workplace | None = None
 
     @property
@@ -90,6 +95,8 @@ class MemberRunner:
                 views=self._views,
                 watch=self._watch,
                 logger=self._logger,
+                book=self._book,
+                dry_run=self._settings.dry_run,
                 on_wait=self._wait_for,
             )
             pause = 0.0
@@ -130,7 +137,7 @@ class MemberRunner:
             await self._serve(process, place, prober)
             failure = explain(await process.wait(), process.complaints, place.place)
         finally:
-            await process.stop(self._settings.stop_grace_s)
+            await process.stop(self.stop_grace_s)
             self.pid = None
         if failure.cause is not Cause.REMOVED:
             raise EtcdEnded(failure.message)

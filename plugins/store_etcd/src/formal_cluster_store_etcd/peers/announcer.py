@@ -21,6 +21,9 @@ _WITHDRAW_S: Final = 1.0
 class Announcer:
     """Writes what `read` returns: at once when it changes, else every few seconds.
 
+    Attributes:
+        draining: Set it to say that this instance is leaving.
+
     Args:
         clock: Seconds that only grow.
     """
@@ -42,11 +45,12 @@ class Announcer:
         self._written: Presence | None = None
         self._written_at = float("-inf")
         self._withdrawn = False
+        self.draining = False
 
     async def run(self) -> None:
         """Announce until cancelled, or until `withdraw` is called."""
         while not self._withdrawn:
-            present = self._read()
+            present = self._present()
             if present is not None and self._watch.following and self._is_due(present):
                 await self._announce(present)
             await asyncio.sleep(_TICK_S)
@@ -61,6 +65,12 @@ class Announcer:
                 await self._client.delete(self._written.key)
         except (StoreError, TimeoutError) as error:
             self._logger.debug("the presence was left to expire", extra={"reason": str(error)})
+
+    def _present(self) -> Presence | None:
+        present = self._read()
+        if present is not None and self.draining:
+            return present.model_copy(update={"draining": True})
+        return present
 
     def _is_due(self, present: Presence) -> bool:
         age = self._clock() - self._written_at

@@ -11,8 +11,8 @@ import asyncio
 import logging
 import time
 import zlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from formal_cluster.errors import StoreError
@@ -38,17 +38,23 @@ class Members:
     Attributes:
         healthy: Ids of those that answered and know of a leader.
         leader: Id of the leader; 0 when nobody knows of one.
+        statuses: What each said that answered, by id.
         at: When they were last listed, by the watch's clock.
     """
 
     members: tuple[ClusterMember, ...] = ()
     healthy: frozenset[int] = frozenset()
     leader: int = 0
+    statuses: Mapping[int, MemberStatus] = field(default_factory=dict)
     at: float = float("-inf")
 
 
 class ClusterWatch:
     """What is known of the cluster that `follow` named.
+
+    Attributes:
+        own_member: Name of this instance's member; None while it has none.
+        leaving: Set it to ask the other members first from now on.
 
     Args:
         own_id: This instance's id: spreads the clients of a cluster over its members.
@@ -73,6 +79,7 @@ class ClusterWatch:
         self._instances: dict[str, str] = {}
         self._present = 0
         self.own_member: str | None = None
+        self.leaving = False
         self.cluster_id: str | None = None
         self.revision: int | None = None
         self.seen = Members()
@@ -100,6 +107,12 @@ class ClusterWatch:
     def own(self) -> ClusterMember | None:
         """This instance's member, if it is one."""
         return next((m for m in self.seen.members if m.name and m.name == self.own_member), None)
+
+    @property
+    def leading(self) -> ClusterMember | None:
+        """This instance's member while it is the leader and can be asked."""
+        own = self.own()
+        return own if own is not None and own.id == self.seen.leader and own.client_urls else None
 
     def instance_of(self, member: ClusterMember) -> str:
         """The instance that a member belongs to, as well as that is known."""
@@ -148,18 +161,27 @@ class ClusterWatch:
                 "another cluster answers", extra={"cluster_id": f"{answer.cluster_id:x}"}
             )
 
+    async def look(self) -> None:
+        """Ask the members now who they are and how they do."""
+        if self.following:
+            listed = await self._list()
+            self.seen = await self._ask(listed or self.seen.members, new=listed is not None)
+            self._set_endpoints(self.seen.members)
+
     async def _look(self) -> None:
         while True:
-            if self.following:
-                listed = await self._list()
-                self.seen = await self._ask(listed or self.seen.members, new=listed is not None)
-                self._set_endpoints(self.seen.members)
+            await self.look()
             await asyncio.sleep(self._interval_s())
 
     def _interval_s(self) -> float:
-        """Often while a member is on its way, more seldom the more instances there are."""
+        """Often while a member is on its way, more seldom the more instances there are.
+
+        Not for the leader's own instance, which acts on what it sees.
+        """
         if not self.seen.members or any(member.is_learner for member in self.seen.members):
             return _CHANGING_MEMBERS_S
+        if self.leading is not None:
+            return _MEMBERS_S
         return _MEMBERS_S * max(1.0, self._present / _INSTANCES_ASKING_EACH_SECOND)
 
     async def _list(self) -> tuple[ClusterMember, ...] | None:
@@ -183,6 +205,7 @@ class ClusterWatch:
             members=members,
             healthy=frozenset(status.member_id for status in statuses if status.leader_id),
             leader=newest.leader_id if newest is not None else 0,
+            statuses={status.member_id: status for status in statuses},
             at=self._clock() if new else self.seen.at,
         )
 
@@ -202,7 +225,7 @@ class ClusterWatch:
             return
         start = zlib.crc32(self._own_id.encode()) % len(voters)
         spread = voters[start:] + voters[:start]
-        spread.sort(key=lambda member: member.name != self.own_member)
+        spread.sort(key=lambda member: (member.name != self.own_member) is not self.leaving)
         endpoints = [endpoint_of(url) for member in spread for url in member.client_urls]
         if endpoints and endpoints != list(self._client.endpoints):
             self._client.set_endpoints(endpoints)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+_IN_SYNC: Final = 0.9  # etcd's own measure, when it is asked to promote
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +18,7 @@ class MemberStatus:
         applied_index: Last entry applied to its keys.
         revision: Its store revision.
         db_size: Size of its database file, bytes.
+        db_in_use: Of that, what is not free space.
         errors: What it holds against itself, alarms included; empty when all is well.
     """
 
@@ -27,6 +31,7 @@ class MemberStatus:
     revision: int
     version: str
     db_size: int
+    db_in_use: int
     is_learner: bool
     errors: tuple[str, ...]
 
@@ -40,3 +45,21 @@ class ClusterMember:
     peer_urls: tuple[str, ...]
     client_urls: tuple[str, ...]
     is_learner: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """An alarm that is raised for a member.
+
+    Attributes:
+        member: Its id.
+        kind: `NOSPACE` or `CORRUPT`.
+    """
+
+    member: int
+    kind: str
+
+
+def in_sync(index: int, newest: int) -> bool:
+    """Whether a member that knows of log entry `index` is close enough to the newest one."""
+    return index >= _IN_SYNC * newest

@@ -25,6 +25,7 @@ class Presence(BaseModel):
         member: Name that its etcd member has, or would have.
         peer_url: Where its etcd is, or would be, reached by the others.
         version: Of its etcd program.
+        draining: Whether the instance is about to leave for good.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -40,6 +41,7 @@ class Presence(BaseModel):
     started_at: float | None = None
     zone: str | None = None
     version: str
+    draining: bool = False
 
     @property
     def key(self) -> bytes:

@@ -1,0 +1,71 @@
+"""A database that has filled up is made room in, without a person."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+
+from formal_cluster.errors import NotWritable, OutcomeUnknown, Unavailable
+from formal_cluster.model import Role
+from formal_cluster_store_etcd.client.cluster_api import ClusterApi
+from formal_cluster_store_etcd.urls import Endpoint
+
+pytestmark = [pytest.mark.etcd, pytest.mark.slow, pytest.mark.timeout(120)]
+
+QUOTA = 64 << 20
+
+
+async def fill(instance) -> None:
+    """Overwrite one key until nothing can be written any more."""
+    with contextlib.suppress(NotWritable, OutcomeUnknown):
+        for number in range(200):
+            await instance.store.put(b"key", number.to_bytes(2, "big") * 500_000)
+        pytest.fail("it never fills up")
+
+
+async def writes(instance) -> bool:
+    try:
+        await instance.store.put(b"another key", b"value")
+    except (NotWritable, OutcomeUnknown, Unavailable):
+        return False
+    return True
+
+
+async def sizes(instances) -> list[int]:
+    api = ClusterApi()
+    endpoints = [Endpoint(i.instance.address, i.instance.client_port) for i in instances]
+    return [(await api.status(endpoint)).db_size for endpoint in endpoints]
+
+
+@pytest.mark.parametrize("size", [1, 3])
+async def test_a_full_database_can_be_written_to_again(fleet, start_all, eventually, size):
+    everyone = fleet(size, quota_backend_bytes=QUOTA)
+    await start_all(everyone)
+    await eventually(
+        lambda: all(i.serves and len(i.members(Role.VOTER)) == size for i in everyone), within=30
+    )
+    one = everyone[0]
+    await fill(one)
+    await eventually(lambda: writes(one), within=60)
+    assert max(await sizes(everyone)) < QUOTA / 2
+    leader = next(i for i in everyone if i.id == i.status.leader)
+    steps = [e.step for e in leader.store.journal() if e.planner == "maintenance"]
+    taken = [step for step in steps if step != "Wait"]
+    assert ["Compact", *["Defragment"] * size, "Disarm"] == taken[: size + 2]
+    await eventually(lambda: () == one.status.warnings)
+
+
+async def test_an_operator_is_warned_on_every_instance_before_the_quota(
+    fleet, start_all, eventually
+):
+    everyone = fleet(2, quota_backend_bytes=QUOTA)
+    await start_all(everyone)
+    await eventually(
+        lambda: all(i.serves and len(i.status.members) == 2 for i in everyone), within=30
+    )
+    for number in range(45):
+        await everyone[0].store.put(b"key/%d" % number, bytes(1_000_000))
+    await eventually(lambda: all(i.status.warnings for i in everyone))
+    for instance in everyone:
+        assert "of 64 MiB (store.etcd.quota_backend_bytes)" in instance.status.warnings[0]
