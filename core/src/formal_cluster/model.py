@@ -186,6 +186,7 @@ class StoreStatus:
         stale_ms: Milliseconds since a quorum last answered; None if it never did.
         leader: Instance id of the leader, None when there is none or it is not known.
         last_error: What keeps the store from serving, with the mend; None when it serves.
+        warnings: What will keep it from serving unless somebody acts, each with the mend.
     """
 
     state: StoreState
@@ -196,6 +197,7 @@ class StoreStatus:
     revision: int | None = None
     stale_ms: int | None = None
     last_error: str | None = None
+    warnings: tuple[str, ...] = ()
 
 
 # ── counters ─────────────────────────────────────────────────────────────────────────────────

@@ -59,6 +59,8 @@ def _show(document: dict[str, Any]) -> None:
         f"cluster {document['cluster_id']}  revision {document['revision']}  "
         f"counters {document['stale_ms']} ms old, {document['counters']['subjects']} subjects"
     )
+    for warning in document["store"]["warnings"]:
+        console.print(f"[yellow]warning:[/] {warning}")
     if document["policy_error"]:
         console.print(f"[red]policies:[/] {document['policy_error']}")
     if document["clock"]["warning"]:

@@ -47,7 +47,12 @@ def describe(status: ClusterStatus) -> dict[str, Any]:
         "cluster_id": store.cluster_id,
         "revision": store.revision,
         "stale_ms": counters.stale_ms,
-        "store": {"state": store.state, "role": store.role, "last_error": store.last_error},
+        "store": {
+            "state": store.state,
+            "role": store.role,
+            "last_error": store.last_error,
+            "warnings": list(store.warnings),
+        },
         "counters": {
             "caught_up": counters.caught_up,
             "revision": counters.revision,

@@ -4,6 +4,7 @@ MemberRunner  runs this instance's etcd and finds its place in the cluster
 ClusterWatch  follows the cluster: quorum, members, health; sets the client's endpoints
 Announcer     tells the cluster that this instance is there
 Leader        adds, promotes and removes members while our etcd leads
+CredentialsKeeper  with TLS, reads the certificates anew when they change
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from formal_cluster_store_etcd.peers.cluster_watch import ClusterWatch
 from formal_cluster_store_etcd.peers.leader import Leader
 from formal_cluster_store_etcd.peers.views import Views
 from formal_cluster_store_etcd.settings import EtcdSettings
+from formal_cluster_store_etcd.tls.keeper import CredentialsKeeper
 
 
 class Supervisor:
@@ -28,6 +30,7 @@ class Supervisor:
     Attributes:
         watch: What is known of the cluster.
         runner: What is known of this instance's etcd.
+        tls: What is known of the certificates; None without TLS.
     """
 
     def __init__(self, settings: EtcdSettings, context: StoreContext, client: EtcdClient) -> None:
@@ -35,9 +38,23 @@ class Supervisor:
         api = ClusterApi()
         views = Views(context.discovery, instance.id, logger)
         watch = ClusterWatch(client, api, instance.id, logger)
+        self.tls: CredentialsKeeper | None = None
+        if settings.tls is not None:
+            self.tls = CredentialsKeeper(
+                settings.tls,
+                own_address=instance.address,
+                connecting=(client, api),
+                logger=logger,
+            )
         self.watch = watch
         self.runner = MemberRunner(
-            settings=settings, instance=instance, views=views, watch=watch, api=api, logger=logger
+            settings=settings,
+            instance=instance,
+            views=views,
+            watch=watch,
+            api=api,
+            tls=self.tls,
+            logger=logger,
         )
         self._announcer = Announcer(client, watch, lambda: self.runner.presence, logger)
         self._leader = Leader(
@@ -69,8 +86,9 @@ class Supervisor:
 
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as group:
-            for part in (self.runner, self.watch, self._announcer, self._leader):
-                group.create_task(part.run(), name=f"etcd {type(part).__name__}")
+            for part in (self.runner, self.watch, self._announcer, self._leader, self.tls):
+                if part is not None:
+                    group.create_task(part.run(), name=f"etcd {type(part).__name__}")
 
     def _note_crash(self, task: asyncio.Task[None]) -> None:
         if task.cancelled() or task.exception() is None:

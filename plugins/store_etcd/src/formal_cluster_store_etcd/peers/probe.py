@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Final, Self
 
 import aiohttp
@@ -24,10 +26,12 @@ from formal_cluster_store_etcd.planning.observations import (
     Stranger,
 )
 from formal_cluster_store_etcd.planning.peer_status import PATH, PeerStatus
-from formal_cluster_store_etcd.urls import http_url
+from formal_cluster_store_etcd.tls.keeper import CredentialsKeeper
+from formal_cluster_store_etcd.urls import Scheme, member_url
 
 _ANSWER_S: Final = 1.5
 _AT_ONCE: Final = 32
+_NOT_TLS: Final = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"})
 _CLUSTER_ID: Final = "X-Etcd-Cluster-Id"
 
 
@@ -37,11 +41,16 @@ class Prober:
     Args:
         client_port: The client port of instances for which discovery names none.
         peer_port: Likewise.
+        tls: Ask by TLS.
     """
 
-    def __init__(self, client_port: int, peer_port: int) -> None:
+    def __init__(
+        self, client_port: int, peer_port: int, tls: CredentialsKeeper | None = None
+    ) -> None:
         self._client_port = client_port
         self._peer_port = peer_port
+        self._tls = tls
+        self._scheme: Scheme = "http" if tls is None else "https"
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
@@ -67,16 +76,20 @@ class Prober:
             aiohttp.ClientError, OSError, TimeoutError: Nobody answers.
             ValueError: What answers is not an etcd.
         """
-        async with self._session.get(f"{peer_url}/members") as response:
+        async with self._get(f"{peer_url}/members") as response:
             if response.status != 200 or _CLUSTER_ID not in response.headers:
                 raise ValueError(f"{peer_url} answers, but not as an etcd")
             return response.headers[_CLUSTER_ID], _members(await response.read())
 
+    def _get(self, url: str) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        return self._session.get(url, ssl=True if self._tls is None else self._tls.client)
+
     async def _ask(self, instance: Instance) -> Probe:
-        peer = http_url(instance.address, instance.peer_port or self._peer_port)
-        client = http_url(instance.address, instance.client_port or self._client_port)
+        address, scheme = instance.address, self._scheme
+        peer = member_url(scheme, address, instance.peer_port or self._peer_port)
+        client = member_url(scheme, address, instance.client_port or self._client_port)
         try:
-            async with self._session.get(peer + PATH) as response:
+            async with self._get(peer + PATH) as response:
                 if response.status == 200:
                     return _supervisor(await response.read(), instance, peer)
             cluster_id, members = await self.members_at(peer)
@@ -92,7 +105,7 @@ class Prober:
 
     async def _serves(self, client: str) -> bool:
         try:
-            async with self._session.get(f"{client}/health") as response:
+            async with self._get(f"{client}/health") as response:
                 health = await response.json(content_type=None)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
             return False
@@ -126,4 +139,9 @@ def _members(listed: bytes) -> tuple[ClusterMember, ...]:
 
 
 def _describe(error: BaseException) -> str:
+    cause = error.__cause__
+    if isinstance(cause, ssl.SSLError):
+        if cause.reason in _NOT_TLS:
+            return "it speaks plain HTTP there: set store.etcd.tls on all instances, or on none"
+        return str(cause)
     return str(error) or type(error).__name__
