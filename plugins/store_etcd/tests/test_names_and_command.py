@@ -12,10 +12,10 @@ from formal_cluster_store_etcd.member.binary import Binary, Version
 from formal_cluster_store_etcd.member.etcd_command import Member, command_line, environment
 from formal_cluster_store_etcd.names import is_member_of, is_ours, member_name
 from formal_cluster_store_etcd.settings import EtcdSettings
-from formal_cluster_store_etcd.urls import Endpoint, endpoint_of, http_url
+from formal_cluster_store_etcd.urls import Endpoint, endpoint_of, member_url
 
 ARN = "arn:aws:ecs:eu-west-1:123456789012:task/cluster/0123456789abcdef"
-MEMBER = Member("a-00000001", "10.0.0.1", "10.0.0.1", 2379, 2380)
+MEMBER = Member("a-00000001", "10.0.0.1", "10.0.0.1", 2379, 2380, "http")
 
 
 @given(st.text(min_size=1), st.text(min_size=1))
@@ -38,7 +38,7 @@ def test_other_peoples_names_are_not_ours(name):
 
 @pytest.mark.parametrize("host", ["10.0.0.1", "host.example", "2001:db8::1"])
 def test_urls_lead_back_to_host_and_port(host):
-    assert Endpoint(host, 2380) == endpoint_of(http_url(host, 2380))
+    assert Endpoint(host, 2380) == endpoint_of(member_url("https", host, 2380))
 
 
 def flags(initial_cluster, known=frozenset(), **settings) -> dict[str, str]:

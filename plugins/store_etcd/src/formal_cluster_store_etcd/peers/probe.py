@@ -93,10 +93,11 @@ class Prober:
                 if response.status == 200:
                     return _supervisor(await response.read(), instance, peer)
             cluster_id, members = await self.members_at(peer)
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            # Also for a certificate that is not accepted, which is a ValueError too.
+            return Silent(f"{peer} does not answer ({_describe(error)})")
         except ValueError as error:
             return Stranger(str(error))
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            return Silent(f"{peer} does not answer ({_describe(error)})")
         if not any(peer in member.peer_urls and is_ours(member.name) for member in members):
             return Stranger(
                 f"an etcd answers at {peer} that formal-cluster did not start", is_etcd=True
