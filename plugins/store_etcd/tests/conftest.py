@@ -61,10 +61,11 @@ class EtcdProcess:
         self.name = name
         self.flags = tuple(flags)
         self.scheme = scheme
+        self.peer_scheme = "http"
         self.data_dir = directory / name
         self.log = directory / f"{name}.log"
         self.endpoint, self.peer = _free_addresses(host or _random_loopback())
-        self.initial_cluster = f"{name}={self.peer_url}"
+        self.initial_cluster: str | None = None
         self.cluster_state = "new"
         self.token = directory.name
         self._binary = binary
@@ -76,7 +77,12 @@ class EtcdProcess:
 
     @property
     def peer_url(self) -> str:
-        return f"http://{self.peer}"
+        return f"{self.peer_scheme}://{self.peer}"
+
+    @property
+    def itself(self) -> str:
+        """Its entry in an initial cluster."""
+        return f"{self.name}={self.peer_url}"
 
     @property
     def running(self) -> bool:
@@ -91,7 +97,7 @@ class EtcdProcess:
             *("--data-dir", str(self.data_dir)),
             *("--listen-client-urls", self.client_url, "--advertise-client-urls", self.client_url),
             *("--listen-peer-urls", self.peer_url, "--initial-advertise-peer-urls", self.peer_url),
-            *("--initial-cluster", self.initial_cluster),
+            *("--initial-cluster", self.initial_cluster or self.itself),
             *("--initial-cluster-state", self.cluster_state),
             *("--initial-cluster-token", self.token),
             *("--heartbeat-interval", "50", "--election-timeout", "500"),
@@ -171,7 +177,7 @@ class EtcdCluster:
 
     def __init__(self, members: Sequence[EtcdProcess]) -> None:
         self.members = list(members)
-        everyone = ",".join(f"{member.name}={member.peer_url}" for member in members)
+        everyone = ",".join(member.itself for member in members)
         for member in members:
             member.initial_cluster = everyone
             member.start()

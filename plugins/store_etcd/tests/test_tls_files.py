@@ -16,7 +16,7 @@ from formal_cluster.model import Instance
 from formal_cluster_store_etcd.member.status_server import serve_status
 from formal_cluster_store_etcd.peers.probe import Prober
 from formal_cluster_store_etcd.planning.identity import Identity
-from formal_cluster_store_etcd.planning.observations import NoEtcd, Silent
+from formal_cluster_store_etcd.planning.observations import NoEtcd
 from formal_cluster_store_etcd.planning.peer_status import status_of
 from formal_cluster_store_etcd.settings import TlsSettings
 from formal_cluster_store_etcd.tls.credentials import TlsUnusable, load
@@ -169,9 +169,7 @@ async def test_files_caught_half_written_leave_the_last_good_ones_in_use(keep, f
     assert whole == connections.told[-1].key
 
 
-async def test_the_end_is_told_fourteen_days_ahead_and_after_it_the_files_are_read_again(
-    keep, files
-):
+async def test_the_end_is_told_fourteen_days_ahead(keep, files):
     now = time.time()
     keeper, _ = keep(clock=lambda: now)
     await keeper.renew()
@@ -181,10 +179,8 @@ async def test_the_end_is_told_fourteen_days_ahead_and_after_it_the_files_are_re
     assert warning.startswith(f"{files['certificate']} expires in 10 days. Put a new one")
 
     now += 10 * DAY_S
-    assert () == keeper.warnings
-    files["key"].unlink()
-    with pytest.raises(TlsUnusable):
-        await keeper.renew()
+    (warning,) = keeper.warnings
+    assert warning.startswith(f"{files['certificate']} has expired. Put a new one")
 
 
 async def test_an_expired_certificate_is_not_used_at_all(keep, authority, tmp_path):
@@ -223,7 +219,8 @@ async def test_a_status_server_takes_on_new_certificates_and_authorities_while_i
         strangers.issue("a", HERE, into=tmp_path)
         shutil.copy(strangers.ca, files["ca"])
         await serving.renew()
-        assert isinstance(await ask(where, asking), Silent)
+        found = await ask(where, asking)
+        assert "with a certificate that is not trusted here" in found.reason
         await asking.renew()
         assert NoEtcd(STATUS) == await ask(where, asking)
 
@@ -234,8 +231,35 @@ async def test_one_without_tls_among_those_with_it_is_told_apart(keep):
     where = Endpoint(HERE, free_port())
     async with serve_status(where, lambda: STATUS):
         found = await ask(where, keeper)
-    assert isinstance(found, Silent)
-    assert "it speaks plain HTTP there: set store.etcd.tls on all instances" in found.reason
+    assert found.is_etcd, "no cluster is founded beside it"
+    assert "answers, but without TLS: set store.etcd.tls on all instances" in found.reason
+
+
+async def test_one_who_refuses_our_certificate_is_told_apart(
+    keep, serve, files, authority, strangers, tmp_path
+):
+    serving, _ = keep(**{**strangers.issue("a", HERE), "ca": strangers.ca})
+    both = tmp_path / "both.crt"
+    both.write_bytes(strangers.ca.read_bytes() + authority.ca.read_bytes())
+    asking, _ = keep(ca=both)
+    await serving.renew()
+    await asking.renew()
+    async with serve(serving) as where:
+        found = await ask(where, asking)
+    assert found.is_etcd, "no cluster is founded beside it"
+    assert "hangs up: it may want another certificate than ours" in found.reason
+
+
+@pytest.mark.etcd
+async def test_one_with_tls_among_those_without_it_is_told_apart(files, etcd_make):
+    etcd = etcd_make("a-0123abcd")
+    etcd.peer_scheme = "https"
+    etcd.flags = ("--peer-cert-file", files["certificate"], "--peer-key-file", files["key"])
+    etcd.start()
+    etcd.wait_ready()
+    found = await ask(etcd.peer, None)
+    assert found.is_etcd
+    assert "hangs up: it may want TLS" in found.reason
 
 
 def free_port() -> int:

@@ -37,6 +37,7 @@ The store:
 
     keeper → credentials          read anew when the files change; the last good ones are kept
     rehearsal                     whether they work: a handshake with ourselves
+    detection                     somebody with other certificates, or none, is told from silence
 
 `client/`: the etcd client:
 

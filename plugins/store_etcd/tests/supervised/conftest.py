@@ -28,6 +28,7 @@ from formal_cluster.hookspecs import StoreContext
 from formal_cluster.model import Instance, Role, StoreState, StoreStatus, View
 from formal_cluster.protocols import StateStore
 from formal_cluster_store_etcd import plugin
+from formal_cluster_store_etcd.client.rpc import TlsMaterial
 from formal_cluster_store_etcd.settings import EtcdSettings
 
 EVERYTHING_BY_TLS = os.environ.get("FORMAL_CLUSTER_TEST_TLS") == "1"
@@ -93,6 +94,14 @@ class RunningInstance:
     def lose_disk(self) -> None:
         assert self.store is None
         shutil.rmtree(self.data_dir)
+
+    @property
+    def tls(self) -> TlsMaterial | None:
+        """What to connect to its etcd with."""
+        if "tls" not in self.settings:
+            return None
+        files = self.settings["tls"]
+        return TlsMaterial(*(files[name].read_bytes() for name in ("ca", "certificate", "key")))
 
     @property
     def status(self) -> StoreStatus:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import ssl
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Final, Self
@@ -26,12 +25,12 @@ from formal_cluster_store_etcd.planning.observations import (
     Stranger,
 )
 from formal_cluster_store_etcd.planning.peer_status import PATH, PeerStatus
+from formal_cluster_store_etcd.tls.detection import other_security
 from formal_cluster_store_etcd.tls.keeper import CredentialsKeeper
 from formal_cluster_store_etcd.urls import Scheme, member_url
 
 _ANSWER_S: Final = 1.5
 _AT_ONCE: Final = 32
-_NOT_TLS: Final = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"})
 _CLUSTER_ID: Final = "X-Etcd-Cluster-Id"
 
 
@@ -94,7 +93,9 @@ class Prober:
                     return _supervisor(await response.read(), instance, peer)
             cluster_id, members = await self.members_at(peer)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            # Also for a certificate that is not accepted, which is a ValueError too.
+            other = await other_security(error, peer, by_tls=self._tls is not None)
+            if other is not None:
+                return Stranger(other, is_etcd=True)
             return Silent(f"{peer} does not answer ({_describe(error)})")
         except ValueError as error:
             return Stranger(str(error))
@@ -140,9 +141,4 @@ def _members(listed: bytes) -> tuple[ClusterMember, ...]:
 
 
 def _describe(error: BaseException) -> str:
-    cause = error.__cause__
-    if isinstance(cause, ssl.SSLError):
-        if cause.reason in _NOT_TLS:
-            return "it speaks plain HTTP there: set store.etcd.tls on all instances, or on none"
-        return str(cause)
     return str(error) or type(error).__name__

@@ -26,7 +26,8 @@ from formal_cluster_store_etcd.tls.credentials import (
 )
 
 _LOOK_S: Final = 2.0
-_WARN_BEFORE_S: Final = 14 * 86_400
+_DAY_S: Final = 86_400
+_WARN_BEFORE_S: Final = 14 * _DAY_S
 
 
 class Connecting(Protocol):
@@ -82,16 +83,17 @@ class CredentialsKeeper:
         """What is wrong with the files, or will soon be."""
         if self._current is None:
             return ()
-        found = []
         if self._unusable is not None:
-            found.append(f"{self._unusable}. Until then the files read before are used")
+            return (f"{self._unusable}. Until then the files read before are used",)
         left_s = self._current.expires_at - self._clock()
-        if 0 < left_s < _WARN_BEFORE_S:
-            found.append(
-                f"{self._current.expiring} expires in {left_s / 86_400:.0f} days. Put a new one "
-                "into its place; no restart is needed, except for a new authority (docs/tls.md)"
-            )
-        return tuple(found)
+        if left_s > _WARN_BEFORE_S:
+            return ()
+        end = f"expires in {left_s / _DAY_S:.0f} days" if left_s > 0 else "has expired"
+        warning = (
+            f"{self._current.expiring} {end}. Put a new one into its place; no restart is needed, "
+            "except for a new authority (docs/tls.md)"
+        )
+        return (warning,)
 
     @property
     def _has_expired(self) -> bool:
