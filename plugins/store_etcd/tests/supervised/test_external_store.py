@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from subprocess import DEVNULL
+
 import pytest
 
+from formal_cluster import Cluster
 from formal_cluster.errors import Unavailable
-from formal_cluster.model import Capability, Role, StoreState
+from formal_cluster.model import Capability, ClusterState, Role, StoreState
 from formal_cluster_store_etcd.settings import EtcdSettings
 
 pytestmark = pytest.mark.etcd
@@ -80,6 +84,39 @@ async def test_certificate_files_that_are_missing_are_named_and_read_once_they_a
     await eventually(lambda: one.serves, within=15)
 
 
+async def test_etcd_knows_a_user_by_the_name_in_the_certificate_and_may_refuse_it(
+    user_of, etcd_make, authority, eventually
+):
+    elsewhere = etcd_make("elsewhere", scheme="https")
+    server = authority.issue("server", elsewhere.endpoint.host)
+    elsewhere.flags = ("--cert-file", server["certificate"], "--key-file", server["key"])
+    elsewhere.flags += ("--trusted-ca-file", server["ca"], "--client-cert-auth")
+    elsewhere.start()
+    root = authority.issue("root")
+    etcdctl = ("etcdctl", "--endpoints", elsewhere.client_url, "--cacert", root["ca"])
+    etcdctl += ("--cert", root["certificate"], "--key", root["key"])
+
+    async def administer(*command: str) -> None:
+        process = await asyncio.create_subprocess_exec(*etcdctl, *command, stdout=DEVNULL)
+        assert 0 == await process.wait()
+
+    one = user_of(elsewhere, tls=authority.issue("connector", purposes="clientAuth"))
+    await one.start()
+    await eventually(lambda: one.serves)
+    await administer("user", "add", "root:unused")
+    await administer("user", "grant-role", "root", "root")
+    await administer("role", "add", "everything")
+    await administer("user", "add", "connector:unused")
+    await administer("user", "grant-role", "connector", "everything")
+    await administer("auth", "enable")
+    await eventually(lambda: one.status.state is StoreState.FAILED)
+    assert "permission denied" in one.error
+
+    await administer("role", "grant-permission", "everything", "--prefix", "readwrite", "")
+    await eventually(lambda: one.serves)
+    assert await one.store.put(b"key", b"value", ttl=10)
+
+
 async def test_a_bug_shows_in_the_status(user_of, etcd_single, eventually):
     one = user_of(etcd_single)
     await one.start()
@@ -116,3 +153,39 @@ def test_settings_that_contradict_each_other_are_refused(settings, words):
 def test_only_the_embedded_etcd_needs_discovery():
     assert EtcdSettings().needs_discovery
     assert not EtcdSettings(endpoints=["http://etcd-1:2379"]).needs_discovery
+
+
+POLICY = """package formal.v2
+
+import future.keywords.if
+
+pre_request := { "action": "block", "type": "block_with_formal_message" } if {
+  input.bucket.access_count.last_minute > 5
+}
+"""
+
+
+async def test_instances_with_nothing_but_an_id_limit_a_user_together(
+    etcd_single, tmp_path, eventually
+):
+    (tmp_path / "policy.rego").write_text(POLICY)
+
+    def instance(name: str) -> Cluster:
+        return Cluster.from_settings(
+            {
+                "instance": {"id": name},
+                "store": {"driver": "etcd", "etcd": {"endpoints": [etcd_single.client_url]}},
+                "policy": {"paths": [str(tmp_path / "policy.rego")]},
+            }
+        )
+
+    async with instance("a") as a, instance("b") as b:
+        clusters = (a, b)
+        await eventually(
+            lambda: all(c.status().state is ClusterState.CLUSTERED for c in clusters), within=15
+        )
+        access = {"user": {"id": "alice"}, "bucket": {"name": "ledger"}}
+        decisions = [
+            await clusters[turn % 2].decide_strict("pre_request", access) for turn in range(6)
+        ]
+    assert [True] * 5 + [False] == [decision.permitted for decision in decisions]

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from formal_cluster.errors import OutcomeUnknown, Unavailable
-from formal_cluster.model import Role, StoreState
+from formal_cluster.model import Role, StoreState, View
 from formal_cluster_store_etcd.client.cluster_api import ClusterApi
 from formal_cluster_store_etcd.client.etcd_client import EtcdClient
 from formal_cluster_store_etcd.client.rpc import TlsMaterial
@@ -71,6 +71,9 @@ async def test_new_certificates_are_used_without_a_restart_and_broken_ones_never
     await eventually(lambda: warnings(two) == ())
     await eventually(lambda: write(two, b"by the new one"))
     assert pids == [i.etcd_pid for i in everyone]
+    for port in (two.instance.client_port, two.instance.peer_port):
+        newest = ssl.PEM_cert_to_DER_cert(two.settings["tls"]["certificate"].read_text())
+        assert newest == await shown_at(two.instance.address, port, two.settings["tls"])
     assert before != two.settings["tls"]["certificate"].read_bytes()
 
 
@@ -91,7 +94,7 @@ async def test_without_a_certificate_of_the_authority_nobody_reads_joins_or_asks
     await eventually(lambda: "with a certificate that is not trusted here" in one.error)
     await nobody_gets(f"https://{peer}{PATH}", foreign, authority)  # the status document
 
-    one.discovery.view = type(one.discovery.view)((one.instance,))
+    one.discovery.view = View((one.instance,))
     await eventually(lambda: one.serves)
     await one.store.put(b"key", b"secret")
     await nobody_gets(f"https://{peer}/members", foreign, authority)
@@ -163,12 +166,39 @@ async def test_data_of_a_cluster_with_the_other_scheme_is_refused_with_the_mend(
     await eventually(lambda: one.serves)
 
 
+async def test_while_tls_is_being_switched_on_no_second_cluster_is_founded(fleet, eventually):
+    old, new = fleet(2, tls=True, genesis_deadline_s=0)
+    old.settings.pop("tls")
+    old.discovery.view = View((old.instance,))
+    await old.start()
+    await eventually(lambda: old.serves)
+    await new.start()
+    await eventually(lambda: "answers, but without TLS" in new.error)
+    assert "no cluster is founded beside" in new.error
+    assert new.etcd_pid is None
+
+    await old.stop()
+    new.discovery.view = View((new.instance,))
+    await eventually(lambda: new.serves)
+
+
 def tls_directory(instance) -> Path:
     return instance.settings["tls"]["certificate"].parent
 
 
 def warnings(instance) -> tuple[str, ...]:
     return instance.status.warnings
+
+
+async def shown_at(host: str, port: int, tls: dict[str, Path]) -> bytes:
+    """The certificate that etcd shows there."""
+    context = ssl.create_default_context(cafile=tls["ca"])
+    context.load_cert_chain(tls["certificate"], tls["key"])
+    _, writer = await asyncio.open_connection(host, port, ssl=context)
+    shown = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    writer.close()
+    await writer.wait_closed()
+    return shown
 
 
 async def members_of(instance):
