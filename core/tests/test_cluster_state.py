@@ -85,4 +85,4 @@ def test_warnings_of_the_store_are_shown_beside_its_state() -> None:
     store = StoreStatus(StoreState.SERVING, warnings=("the certificate expires in 3 days",))
     me = Instance("a", "10.0.0.1")
     status = ClusterStatus(me, ClusterState.CLUSTERED, None, True, store, CURRENT)
-    assert ["the certificate expires in 3 days"] == describe(status)["store"]["warnings"]
+    assert ("the certificate expires in 3 days",) == describe(status)["store"]["warnings"]

@@ -186,7 +186,7 @@ class StoreStatus:
         stale_ms: Milliseconds since a quorum last answered; None if it never did.
         leader: Instance id of the leader, None when there is none or it is not known.
         last_error: What keeps the store from serving, with the mend; None when it serves.
-        warnings: What will keep it from serving unless somebody acts, each with the mend.
+        warnings: What an operator should look after though it may serve, with the mend.
     """
 
     state: StoreState

@@ -60,7 +60,7 @@ def _show(document: dict[str, Any]) -> None:
         f"counters {document['stale_ms']} ms old, {document['counters']['subjects']} subjects"
     )
     for warning in document["store"]["warnings"]:
-        console.print(f"[yellow]warning:[/] {warning}")
+        console.print(f"[yellow]store:[/] {warning}")
     if document["policy_error"]:
         console.print(f"[red]policies:[/] {document['policy_error']}")
     if document["clock"]["warning"]:

@@ -51,7 +51,7 @@ def describe(status: ClusterStatus) -> dict[str, Any]:
             "state": store.state,
             "role": store.role,
             "last_error": store.last_error,
-            "warnings": list(store.warnings),
+            "warnings": store.warnings,
         },
         "counters": {
             "caught_up": counters.caught_up,

@@ -37,7 +37,7 @@ def condition(supervisor: Supervisor) -> StoreStatus:
         revision=watch.revision,
         stale_ms=None if stale_s is None else round(stale_s * 1_000),
         last_error=last_error,
-        warnings=() if supervisor.tls is None else supervisor.tls.warnings,
+        warnings=supervisor.warnings,
     )
 
 

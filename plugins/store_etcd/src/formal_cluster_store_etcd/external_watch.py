@@ -16,9 +16,9 @@ from formal_cluster.errors import StoreError, Unavailable
 from formal_cluster.model import Member, Role, StoreState, StoreStatus
 from formal_cluster_store_etcd.client.cluster_api import ClusterApi
 from formal_cluster_store_etcd.client.etcd_client import EtcdClient
-from formal_cluster_store_etcd.member.failures import CannotStart
 from formal_cluster_store_etcd.planning.members import ClusterMember, MemberStatus
 from formal_cluster_store_etcd.settings import EtcdSettings
+from formal_cluster_store_etcd.tls.credentials import TlsUnusable
 from formal_cluster_store_etcd.tls.keeper import CredentialsKeeper
 from formal_cluster_store_etcd.urls import Endpoint, endpoint_of
 
@@ -109,7 +109,7 @@ class ExternalWatch:
         while True:
             try:
                 await tls.renew()
-            except CannotStart as error:
+            except TlsUnusable as error:
                 self._fail(error, refused=True)
                 await asyncio.sleep(_PING_S)
             else:

@@ -30,7 +30,6 @@ class Supervisor:
     Attributes:
         watch: What is known of the cluster.
         runner: What is known of this instance's etcd.
-        tls: What is known of the certificates; None without TLS.
     """
 
     def __init__(self, settings: EtcdSettings, context: StoreContext, client: EtcdClient) -> None:
@@ -38,9 +37,9 @@ class Supervisor:
         api = ClusterApi()
         views = Views(context.discovery, instance.id, logger)
         watch = ClusterWatch(client, api, instance.id, logger)
-        self.tls: CredentialsKeeper | None = None
+        self._tls: CredentialsKeeper | None = None
         if settings.tls is not None:
-            self.tls = CredentialsKeeper(
+            self._tls = CredentialsKeeper(
                 settings.tls,
                 own_address=instance.address,
                 connecting=(client, api),
@@ -53,7 +52,7 @@ class Supervisor:
             views=views,
             watch=watch,
             api=api,
-            tls=self.tls,
+            tls=self._tls,
             logger=logger,
         )
         self._announcer = Announcer(client, watch, lambda: self.runner.presence, logger)
@@ -69,6 +68,11 @@ class Supervisor:
         self._logger = logger
         self._task: asyncio.Task[None] | None = None
         self.crash: str | None = None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What an operator should look after, with the mend."""
+        return () if self._tls is None else self._tls.warnings
 
     def start(self) -> None:
         """Begin."""
@@ -86,7 +90,7 @@ class Supervisor:
 
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as group:
-            for part in (self.runner, self.watch, self._announcer, self._leader, self.tls):
+            for part in (self.runner, self.watch, self._announcer, self._leader, self._tls):
                 if part is not None:
                     group.create_task(part.run(), name=f"etcd {type(part).__name__}")
 

@@ -19,6 +19,7 @@ from formal_cluster_store_etcd.member.scheme_change import refuse_other_scheme
 from formal_cluster_store_etcd.planning.identity import Identity
 from formal_cluster_store_etcd.planning.presence import Presence
 from formal_cluster_store_etcd.settings import EtcdSettings
+from formal_cluster_store_etcd.tls.credentials import TlsUnusable
 from formal_cluster_store_etcd.tls.keeper import CredentialsKeeper
 from formal_cluster_store_etcd.urls import Endpoint, member_url
 
@@ -131,7 +132,10 @@ async def workplace(
     if binary.warning:
         logger.warning("etcd version", extra={"warning": binary.warning})
     if tls is not None:
-        await tls.renew()
+        try:
+            await tls.renew()
+        except TlsUnusable as error:
+            raise CannotStart(str(error)) from error
     listen = settings.listen_address or await _resolve(instance.address)
     directory = await asyncio.to_thread(DataDir.open, settings.data_dir)
     try:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
 from typing import Final, Self
 
 import aiohttp
@@ -75,20 +75,22 @@ class Prober:
             aiohttp.ClientError, OSError, TimeoutError: Nobody answers.
             ValueError: What answers is not an etcd.
         """
-        async with self._get(f"{peer_url}/members") as response:
+        async with self._session.get(f"{peer_url}/members", ssl=self._ssl) as response:
             if response.status != 200 or _CLUSTER_ID not in response.headers:
                 raise ValueError(f"{peer_url} answers, but not as an etcd")
             return response.headers[_CLUSTER_ID], _members(await response.read())
 
-    def _get(self, url: str) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
-        return self._session.get(url, ssl=True if self._tls is None else self._tls.client)
+    @property
+    def _ssl(self) -> ssl.SSLContext | bool:
+        """To be given with each request: the certificates may be new ones by now."""
+        return True if self._tls is None else self._tls.client
 
     async def _ask(self, instance: Instance) -> Probe:
         address, scheme = instance.address, self._scheme
         peer = member_url(scheme, address, instance.peer_port or self._peer_port)
         client = member_url(scheme, address, instance.client_port or self._client_port)
         try:
-            async with self._get(peer + PATH) as response:
+            async with self._session.get(peer + PATH, ssl=self._ssl) as response:
                 if response.status == 200:
                     return _supervisor(await response.read(), instance, peer)
             cluster_id, members = await self.members_at(peer)
@@ -107,7 +109,7 @@ class Prober:
 
     async def _serves(self, client: str) -> bool:
         try:
-            async with self._get(f"{client}/health") as response:
+            async with self._session.get(f"{client}/health", ssl=self._ssl) as response:
                 health = await response.json(content_type=None)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
             return False

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NoReturn
 
+from formal_cluster.errors import StoreError
 from formal_cluster_store_etcd.client.rpc import TlsMaterial
-from formal_cluster_store_etcd.member.failures import CannotStart
 from formal_cluster_store_etcd.settings import TlsSettings
 from formal_cluster_store_etcd.tls.rehearsal import Certificate, rehearse
 
@@ -26,7 +26,7 @@ _MENDS: Final = {
 }
 
 
-class TlsUnusable(CannotStart):
+class TlsUnusable(StoreError):
     """The files of `[store.etcd.tls]` cannot be used as they are."""
 
 
