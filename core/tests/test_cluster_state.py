@@ -12,7 +12,8 @@ from formal_cluster.model import (
     StoreState,
     StoreStatus,
 )
-from formal_cluster.status import assess, peers, unreachable
+from formal_cluster.server.health import describe
+from formal_cluster.status import ClusterStatus, assess, peers, unreachable
 
 SHARED = frozenset({Capability.SHARED})
 SERVING = StoreStatus(StoreState.SERVING, stale_ms=10)
@@ -78,3 +79,10 @@ def test_peers_are_the_other_members_not_known_to_be_unhealthy() -> None:
         ),
     )
     assert 2 == peers(Instance("a", "10.0.0.1"), store)
+
+
+def test_warnings_of_the_store_are_shown_beside_its_state() -> None:
+    store = StoreStatus(StoreState.SERVING, warnings=("the certificate expires in 3 days",))
+    me = Instance("a", "10.0.0.1")
+    status = ClusterStatus(me, ClusterState.CLUSTERED, None, True, store, CURRENT)
+    assert ("the certificate expires in 3 days",) == describe(status)["store"]["warnings"]

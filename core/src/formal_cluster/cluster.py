@@ -165,7 +165,9 @@ class Cluster:
         await self._stack.enter_async_context(self._clock.reading())
 
     async def _start_discovery(self) -> Discovery:
-        discovery = MergedDiscovery(create_drivers(self.settings, self._plugins.create_discovery))
+        names = self._plugins.discovery_drivers()
+        drivers = create_drivers(self.settings, names, self._plugins.create_discovery)
+        discovery = MergedDiscovery(drivers)
         self._stack.push_async_callback(discovery.aclose)
         return discovery
 

@@ -60,6 +60,15 @@ class DriverSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    @property
+    def needs_discovery(self) -> bool:
+        """Whether the driver has to be told who else exists. Asked of the store's settings only.
+
+        A store that is reached at configured addresses returns False; then an instance without any
+        discovery settings is identified by `instance.id`, else by its host name.
+        """
+        return True
+
 
 @dataclass(frozen=True, slots=True)
 class DiscoveryContext:
@@ -80,7 +89,8 @@ class StoreContext:
 
     Attributes:
         instance: This process.
-        discovery: Who else exists; the store decides on membership by it.
+        discovery: Who else exists; the store decides on membership by it. Knows of this process
+            alone, and is incomplete, if the store needs no discovery and none is configured.
     """
 
     instance: Instance

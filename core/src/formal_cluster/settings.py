@@ -54,7 +54,8 @@ class InstanceSettings(_Section):
     id: str | None = Field(
         default=None,
         min_length=1,
-        description="This instance's id. Default: what the first discovery driver says.",
+        description="This instance's id. Default: what the first discovery driver says; without "
+        "discovery, the host name.",
     )
 
 
@@ -65,7 +66,8 @@ class DiscoverySettings(_DriverSection):
         default=("static",),
         min_length=1,
         description="Discovery drivers, in order; their views are merged, the first one identifies "
-        "this instance.",
+        "this instance. A store that needs no discovery (etcd with endpoints) does without them "
+        "when nothing is set here.",
     )
 
 

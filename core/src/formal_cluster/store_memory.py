@@ -52,6 +52,11 @@ class MemorySettings(DriverSettings):
         "list again.",
     )
 
+    @property
+    def needs_discovery(self) -> bool:
+        """It is not shared: there is nobody else."""
+        return False
+
 
 class MemoryStore:
     """The keys of one or more drivers, and the signal that something about them has changed."""

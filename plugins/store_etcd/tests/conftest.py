@@ -5,6 +5,8 @@
     etcd_cluster  three running members, this test's own
     etcd_start    function that starts a one-member cluster with flags of your choice
     etcd_make     function that makes a member without starting it: a learner, TLS, ...
+    authority     a certificate authority of the test run's own, which issues certificates
+    strangers     another one
     eventually    polls a condition of the test, with a deadline
 
 Each process listens on a random loopback address of its own, so no port is fixed and none can be
@@ -59,10 +61,11 @@ class EtcdProcess:
         self.name = name
         self.flags = tuple(flags)
         self.scheme = scheme
+        self.peer_scheme = "http"
         self.data_dir = directory / name
         self.log = directory / f"{name}.log"
         self.endpoint, self.peer = _free_addresses(host or _random_loopback())
-        self.initial_cluster = f"{name}={self.peer_url}"
+        self.initial_cluster: str | None = None
         self.cluster_state = "new"
         self.token = directory.name
         self._binary = binary
@@ -74,7 +77,12 @@ class EtcdProcess:
 
     @property
     def peer_url(self) -> str:
-        return f"http://{self.peer}"
+        return f"{self.peer_scheme}://{self.peer}"
+
+    @property
+    def itself(self) -> str:
+        """Its entry in an initial cluster."""
+        return f"{self.name}={self.peer_url}"
 
     @property
     def running(self) -> bool:
@@ -89,7 +97,7 @@ class EtcdProcess:
             *("--data-dir", str(self.data_dir)),
             *("--listen-client-urls", self.client_url, "--advertise-client-urls", self.client_url),
             *("--listen-peer-urls", self.peer_url, "--initial-advertise-peer-urls", self.peer_url),
-            *("--initial-cluster", self.initial_cluster),
+            *("--initial-cluster", self.initial_cluster or self.itself),
             *("--initial-cluster-state", self.cluster_state),
             *("--initial-cluster-token", self.token),
             *("--heartbeat-interval", "50", "--election-timeout", "500"),
@@ -169,7 +177,7 @@ class EtcdCluster:
 
     def __init__(self, members: Sequence[EtcdProcess]) -> None:
         self.members = list(members)
-        everyone = ",".join(f"{member.name}={member.peer_url}" for member in members)
+        everyone = ",".join(member.itself for member in members)
         for member in members:
             member.initial_cluster = everyone
             member.start()
@@ -258,6 +266,60 @@ def etcd_cluster(etcd_make) -> EtcdCluster:
     return EtcdCluster([etcd_make(name) for name in ("one", "two", "three")])
 
 
+class Authority:
+    """Issues certificates with the `openssl` program, as `docs/tls.md` tells operators to."""
+
+    _KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+
+    def __init__(self, directory: Path) -> None:
+        if shutil.which("openssl") is None:
+            pytest.skip("no openssl on PATH: certificates cannot be made here")
+        self._directory = directory
+        self.ca, self._key = directory / "ca.crt", directory / "ca.key"
+        _openssl(
+            *("req", "-x509", *self._KEY, "-keyout", self._key, "-out", self.ca, "-days", "60"),
+            *("-subj", f"/CN={directory.name}", "-addext", "keyUsage=critical,keyCertSign,cRLSign"),
+        )
+
+    def issue(
+        self,
+        name: str,
+        *hosts: str,
+        days: int = 30,
+        purposes: str = "serverAuth,clientAuth",
+        into: Path | None = None,
+    ) -> dict[str, Path]:
+        """Values for `[store.etcd.tls]`; the files are replaced if they are there.
+
+        A connection from one loopback address to another comes from 127.0.0.1.
+        """
+        directory = into or self._directory / name
+        directory.mkdir(exist_ok=True)
+        certificate, key = directory / "tls.crt", directory / "tls.key"
+        request, extensions = directory / "tls.csr", directory / "tls.ext"
+        names = ",".join(f"IP:{host}" for host in {*hosts, "127.0.0.1"})
+        extensions.write_text(
+            "basicConstraints = critical,CA:FALSE\nkeyUsage = critical,digitalSignature\n"
+            f"extendedKeyUsage = {purposes}\nsubjectAltName = {names}\n"
+        )
+        _openssl("req", "-new", *self._KEY, "-keyout", key, "-out", request, "-subj", f"/CN={name}")
+        _openssl(
+            *("x509", "-req", "-in", request, "-CA", self.ca, "-CAkey", self._key),
+            *("-CAcreateserial", "-days", days, "-extfile", extensions, "-out", certificate),
+        )
+        return {"ca": self.ca, "certificate": certificate, "key": key}
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="session")
+def strangers(tmp_path_factory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("strangers"))
+
+
 @pytest.fixture
 def eventually():
     """`await eventually(condition, within=10.0)`: the first true value of a function, sync or
@@ -275,6 +337,11 @@ def eventually():
             await asyncio.sleep(0.02)
 
     return poll
+
+
+def _openssl(*arguments: object) -> None:
+    done = subprocess.run(["openssl", *map(str, arguments)], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
 
 
 def _state(thread: Path) -> str:

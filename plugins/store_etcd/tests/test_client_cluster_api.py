@@ -78,7 +78,7 @@ async def test_a_learner_is_added_started_promoted_and_removed(
     with pytest.raises(LearnerNotReady):
         await api.promote(etcd_single.endpoint, added.member.id)
 
-    joining.initial_cluster = f"{etcd_single.initial_cluster},{joining.initial_cluster}"
+    joining.initial_cluster = f"{etcd_single.itself},{joining.itself}"
     joining.cluster_state = "existing"
     joining.start()
 

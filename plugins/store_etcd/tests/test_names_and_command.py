@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,10 @@ from formal_cluster_store_etcd.member.binary import Binary, Version
 from formal_cluster_store_etcd.member.etcd_command import Member, command_line, environment
 from formal_cluster_store_etcd.names import is_member_of, is_ours, member_name
 from formal_cluster_store_etcd.settings import EtcdSettings
-from formal_cluster_store_etcd.urls import Endpoint, endpoint_of, http_url
+from formal_cluster_store_etcd.urls import Endpoint, endpoint_of, member_url
 
 ARN = "arn:aws:ecs:eu-west-1:123456789012:task/cluster/0123456789abcdef"
-MEMBER = Member("a-00000001", "10.0.0.1", "10.0.0.1", 2379, 2380)
+MEMBER = Member("a-00000001", "10.0.0.1", "10.0.0.1", 2379, 2380, "http")
 
 
 @given(st.text(min_size=1), st.text(min_size=1))
@@ -38,12 +39,12 @@ def test_other_peoples_names_are_not_ours(name):
 
 @pytest.mark.parametrize("host", ["10.0.0.1", "host.example", "2001:db8::1"])
 def test_urls_lead_back_to_host_and_port(host):
-    assert Endpoint(host, 2380) == endpoint_of(http_url(host, 2380))
+    assert Endpoint(host, 2380) == endpoint_of(member_url("https", host, 2380))
 
 
-def flags(initial_cluster, known=frozenset(), **settings) -> dict[str, str]:
+def flags(initial_cluster, known=frozenset(), member=MEMBER, **settings) -> dict[str, str]:
     binary = Binary(Path("/usr/bin/etcd"), Version(3, 5, 24), frozenset(known), None)
-    program, *arguments = command_line(binary, EtcdSettings(**settings), MEMBER, initial_cluster)
+    program, *arguments = command_line(binary, EtcdSettings(**settings), member, initial_cluster)
     assert "/usr/bin/etcd" == program
     return dict(argument.removeprefix("--").split("=", 1) for argument in arguments)
 
@@ -68,6 +69,22 @@ def test_it_listens_on_its_own_address_only():
     found = flags(None)
     assert "http://10.0.0.1:2379" == found["listen-client-urls"]
     assert "http://10.0.0.1:2380" == found["listen-peer-urls"]
+
+
+def test_tls_is_for_both_ports_and_both_sides():
+    tls = {"ca": "/ca.crt", "certificate": "/tls.crt", "key": "/tls.key"}
+    assert not [flag for flag in flags(None) if "cert" in flag or "tls" in flag]
+    found = flags(None, member=replace(MEMBER, scheme="https"), tls=tls)
+    for port in ("", "peer-"):
+        assert "/tls.crt" == found[f"{port}cert-file"]
+        assert "/tls.key" == found[f"{port}key-file"]
+        assert "/ca.crt" == found[f"{port}trusted-ca-file"]
+        assert "true" == found[f"{port}client-cert-auth"]
+    urls = ("listen-client-urls", "listen-peer-urls", "advertise-client-urls")
+    assert all(found[flag].startswith("https://") for flag in urls)
+    assert "a-00000001=https://10.0.0.1:2380" == found["initial-cluster"]
+    assert "tls-min-version" not in found
+    assert "TLS1.2" == flags(None, {"tls-min-version"}, tls=tls)["tls-min-version"]
 
 
 def test_safety_flags_are_set_as_the_program_spells_them():

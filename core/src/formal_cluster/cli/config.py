@@ -13,7 +13,6 @@ import click
 from formal_cluster.cli.options import config_option, json_option
 from formal_cluster.errors import ConfigError, PluginError
 from formal_cluster.plugins import PluginManager, PluginStatus
-from formal_cluster.plugins.configured import chosen
 from formal_cluster.settings import Settings
 from formal_cluster.settings_file import load_settings, sources_of
 from formal_cluster.settings_file.check import dotted
@@ -73,7 +72,7 @@ def show(config: Path | None, *, as_json: bool) -> None:
 def _effective(settings: Settings, manager: PluginManager) -> dict[str, Any]:
     """The settings as one document, each chosen driver's table validated and complete."""
     document = settings.model_dump(mode="json", by_alias=True)
-    for family, drivers in chosen(settings).items():
+    for family, drivers in manager.chosen().items():
         del document[family][DRIVER_TABLES]
         for driver in drivers:
             try:

@@ -75,7 +75,8 @@ async def _run(settings: Settings, *, as_json: bool, watch: bool) -> None:
 
 
 def _open(settings: Settings) -> Discovery:
-    drivers = create_drivers(settings, PluginManager.from_settings(settings).create_discovery)
+    plugins = PluginManager.from_settings(settings)
+    drivers = create_drivers(settings, plugins.discovery_drivers(), plugins.create_discovery)
     # Alone, a driver speaks for itself: merged, its failure would be told twice, log and error.
     return drivers[0] if len(drivers) == 1 else MergedDiscovery(drivers)
 

@@ -17,7 +17,6 @@ import click
 from formal_cluster.cli.options import config_option, json_option
 from formal_cluster.errors import ConfigError
 from formal_cluster.plugins import NoDriver, Plugin, PluginManager, PluginStatus
-from formal_cluster.plugins.configured import chosen
 from formal_cluster.plugins.loading import stevedore_cache_is_stale
 from formal_cluster.settings import Settings
 from formal_cluster.settings_file import load_settings
@@ -116,11 +115,11 @@ def _plugins(settings: Settings) -> Iterator[Finding]:
     for entry in manager.unknown_denials():
         mend = "correct the name or remove the entry"
         yield Finding(Level.WARN, f"plugins.deny: nothing installed answers to {entry!r}", mend)
-    for family, drivers in chosen(settings).items():
+    for family, drivers in manager.chosen().items():
         for driver in drivers:
             yield from _chosen_driver(settings, manager, family, driver)
     for plugin in manager.inventory():
-        is_chosen = plugin.name in chosen(settings)[plugin.family]
+        is_chosen = plugin.name in manager.chosen()[plugin.family]
         if not is_chosen or plugin.status is PluginStatus.SHADOWED:
             yield from _other_plugin(plugin)
 

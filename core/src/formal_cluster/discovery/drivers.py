@@ -1,10 +1,11 @@
-"""The discovery drivers that the settings choose, each built once and in their order."""
+"""The discovery drivers in use, each built once and in their order."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from formal_cluster.discovery.alone import Alone
 from formal_cluster.hookspecs import DiscoveryContext
 from formal_cluster.protocols import Discovery
 from formal_cluster.settings import Settings
@@ -13,13 +14,16 @@ _LOGGER = "formal_cluster.discovery"
 
 
 def create_drivers(
-    settings: Settings, create: Callable[[str, DiscoveryContext], Discovery]
+    settings: Settings,
+    names: Sequence[str],
+    create: Callable[[str, DiscoveryContext], Discovery],
 ) -> list[Discovery]:
-    """Build them.
+    """Build them; without any, the one that knows this process alone.
 
     Args:
+        names: Those in use: the plugin manager's `discovery_drivers`.
         create: Builds the driver of a name: the plugin manager's `create_discovery`, which see for
             what it raises.
     """
     context = DiscoveryContext(settings.instance.id, logging.getLogger(_LOGGER))
-    return [create(name, context) for name in settings.discovery.drivers]
+    return [create(name, context) for name in names] or [Alone(settings.instance.id)]

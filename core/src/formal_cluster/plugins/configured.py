@@ -22,6 +22,11 @@ def chosen(settings: Settings) -> Mapping[str, tuple[str, ...]]:
     }
 
 
+def names_discovery(settings: Settings) -> bool:
+    """Whether the operator has said anything about discovery."""
+    return bool(settings.discovery.model_fields_set)
+
+
 def table(settings: Settings, family: str, name: str) -> Mapping[str, Any]:
     """A driver's table as it was read; empty if there is none."""
     return _tables(settings)[family].get(name, {})

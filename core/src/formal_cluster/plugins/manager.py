@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import cast
 
-from formal_cluster.errors import ConfigError
+from formal_cluster.errors import ConfigError, PluginError
 from formal_cluster.hookspecs import (
     CountersContext,
     DiscoveryContext,
@@ -54,6 +56,24 @@ class PluginManager:
         return manager
 
     # ── drivers ──────────────────────────────────────────────────────────────────────────────
+
+    def discovery_drivers(self) -> tuple[str, ...]:
+        """The names of the discovery drivers to use. None, if the store does without discovery and
+        the settings say nothing about it. Raises as `create_discovery`.
+        """
+        if configured.names_discovery(self._settings):
+            return self._settings.discovery.drivers
+        store = self.driver_settings("store", self._settings.store.driver)
+        return self._settings.discovery.drivers if store.needs_discovery else ()
+
+    def chosen(self) -> Mapping[str, tuple[str, ...]]:
+        """The names of the drivers in use, in order, by family. If the store cannot be asked
+        whether it does without discovery, discovery is what the settings say.
+        """
+        chosen = dict(configured.chosen(self._settings))
+        with contextlib.suppress(ConfigError, PluginError):
+            chosen["discovery"] = self.discovery_drivers()
+        return chosen
 
     def create_discovery(self, name: str, context: DiscoveryContext) -> Discovery:
         """Build a discovery driver.
@@ -114,7 +134,7 @@ class PluginManager:
         Args:
             import_all: Import the others too, except denied ones.
         """
-        chosen = configured.chosen(self._settings)
+        chosen = self.chosen()
         return [
             self._tried(plugin)
             if plugin.status is PluginStatus.AVAILABLE

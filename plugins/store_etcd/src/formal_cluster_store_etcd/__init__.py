@@ -3,7 +3,9 @@
 The store:
 
     plugin, settings              the entry point and `[store.etcd]`
-    store, condition              the driver: keys through the client, status from the supervisor
+    key_operations → client/      the driver's operations on keys
+    store, condition              the embedded etcd: status from the supervisor
+    external, external_watch      an etcd that is operated elsewhere
     supervisor                    starts and stops what runs beside the store's operations
 
 `planning/`: what is decided (pure), and the values it is decided on:
@@ -18,7 +20,8 @@ The store:
 `member/`: this instance's etcd:
 
     member_runner                 prepare, find the place in the cluster, start, and over again
-    workplace                     what that needs: binary, data_dir, identity_file, ports
+    workplace                     what that needs: binary, data_dir, identity_file, ports,
+                                  scheme_change
     former                        carries out what `formation` decides
     status_server                 what the others are told while no etcd runs here
     process, launcher             the child that never outlives its supervisor
@@ -32,6 +35,12 @@ The store:
     announcer                     tells the cluster that this instance is there
     leader → leader_memory        carries out what `membership` decides
     leaver, maintenance           carry out what `leaving` and `planning.maintenance` decide
+
+`tls/`: certificates:
+
+    keeper → credentials          read anew when the files change; the last good ones are kept
+    rehearsal                     whether they work: a handshake with ourselves
+    detection                     somebody with other certificates, or none, is told from silence
 
 `client/`: the etcd client:
 

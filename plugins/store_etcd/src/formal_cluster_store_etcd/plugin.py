@@ -5,6 +5,7 @@ from __future__ import annotations
 from formal_cluster import hookimpl
 from formal_cluster.hookspecs import DriverSettings, StoreContext
 from formal_cluster.protocols import StateStore
+from formal_cluster_store_etcd.external import ExternalStore
 from formal_cluster_store_etcd.settings import EtcdSettings
 from formal_cluster_store_etcd.store import EtcdStore
 
@@ -17,6 +18,6 @@ def store_settings() -> type[DriverSettings]:
 
 @hookimpl
 def create_store(settings: DriverSettings, context: StoreContext) -> StateStore:
-    """The store; `start` launches etcd."""
+    """The store; `start` launches etcd, or connects to the one that `endpoints` names."""
     assert isinstance(settings, EtcdSettings)
-    return EtcdStore(settings, context)
+    return ExternalStore(settings, context) if settings.endpoints else EtcdStore(settings, context)

@@ -3,18 +3,57 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Final, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from formal_cluster.hookspecs import DriverSettings
+from formal_cluster_store_etcd.urls import Scheme, endpoint_of
 
 _MIB = 1 << 20
+_OF_AN_EXTERNAL_ETCD: Final = {"endpoints", "tls"}
+
+
+class TlsSettings(BaseModel):
+    """`[store.etcd.tls]`: TLS on the client and the peer port. Files are PEM, read anew when they
+    change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    ca: Path = Field(description="Certificates of the authorities that are trusted, and only they.")
+    certificate: Path | None = Field(
+        default=None,
+        description="This instance's certificate, followed by intermediate ones. It must name this "
+        "instance's address and be good for servers and clients. Only an external etcd may do "
+        "without.",
+    )
+    key: Path | None = Field(
+        default=None, description="The certificate's private key, not encrypted."
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key belong together: set both")
+        return self
 
 
 class EtcdSettings(DriverSettings):
-    """`[store.etcd]`: the embedded etcd and how it finds its place in the cluster."""
+    """`[store.etcd]`: the embedded etcd and how it finds its place in the cluster; or, with
+    `endpoints`, an etcd that is operated elsewhere."""
 
+    endpoints: tuple[str, ...] = Field(
+        default=(),
+        description="URLs of an existing etcd cluster to use, e.g. https://etcd-1:2379. Then no "
+        "etcd is started here, discovery is not needed, and of the other settings only tls "
+        "applies.",
+    )
+    tls: TlsSettings | None = Field(
+        default=None,
+        description="Switches TLS on. With the embedded etcd both sides prove who they are, on "
+        "both ports: whoever has no certificate of the authority neither joins nor reads.",
+    )
     data_dir: Path = Field(
         default=Path("/default.etcd"),
         description="Directory of the state server's data; made if it is missing. Each instance "
@@ -131,8 +170,24 @@ class EtcdSettings(DriverSettings):
         "changed. Set it on every instance.",
     )
 
+    @property
+    def needs_discovery(self) -> bool:
+        """Members find each other by discovery; an etcd elsewhere is found at `endpoints`."""
+        return not self.endpoints
+
+    @property
+    def scheme(self) -> Scheme:
+        """Of the URLs of members."""
+        return "http" if self.tls is None else "https"
+
     @model_validator(mode="after")
     def _check(self) -> Self:
+        if self.endpoints:
+            self._check_external(self.endpoints)
+        elif self.tls is not None and self.tls.certificate is None:
+            raise ValueError(
+                "tls lacks certificate and key: members prove to each other who they are"
+            )
         if self.election_ms < 5 * self.heartbeat_ms:
             raise ValueError(
                 f"election_ms ({self.election_ms}) must be at least five times heartbeat_ms "
@@ -141,3 +196,29 @@ class EtcdSettings(DriverSettings):
         if self.client_port == self.peer_port:
             raise ValueError(f"client_port and peer_port are both {self.client_port}; they differ")
         return self
+
+    def _check_external(self, endpoints: tuple[str, ...]) -> None:
+        if pointless := sorted(self.model_fields_set - _OF_AN_EXTERNAL_ETCD):
+            raise ValueError(
+                f"endpoints names an etcd that is operated elsewhere, so {', '.join(pointless)} "
+                "would mean nothing: remove the one or the other"
+            )
+        for url in endpoints:
+            parts = urlsplit(url)
+            if parts.scheme not in ("http", "https") or parts.path.strip("/") or "@" in url:
+                raise ValueError(f"endpoints: {url!r} is not like https://etcd-1:2379")
+            try:
+                endpoint_of(url)
+            except ValueError as error:
+                raise ValueError(
+                    f"endpoints: {error}; it must be like https://etcd-1:2379"
+                ) from error
+            if parts.scheme != self.scheme:
+                raise ValueError(
+                    f"endpoints: {url} "
+                    + (
+                        "is not https, but tls is set: correct the URL or remove tls"
+                        if self.tls is not None
+                        else "is https: set tls.ca to the certificate of the authority to trust"
+                    )
+                )

@@ -1,23 +1,16 @@
-"""The store driver: keys go through the client, the condition is what the supervisor knows."""
+"""The store driver on an embedded etcd: the condition is what the supervisor knows."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from typing import Final
 
-from formal_cluster.errors import Unavailable
 from formal_cluster.hookspecs import StoreContext
-from formal_cluster.model import (
-    Capability,
-    Entry,
-    Listing,
-    StoreState,
-    StoreStatus,
-    WatchUpdate,
-)
+from formal_cluster.model import StoreState, StoreStatus
 from formal_cluster.protocols import JournalEntry
 from formal_cluster_store_etcd.client.etcd_client import EtcdClient
 from formal_cluster_store_etcd.condition import condition
+from formal_cluster_store_etcd.key_operations import KeyOperations
 from formal_cluster_store_etcd.member.process import require_linux
 from formal_cluster_store_etcd.settings import EtcdSettings
 from formal_cluster_store_etcd.supervisor import Supervisor
@@ -27,7 +20,7 @@ from formal_cluster_store_etcd.supervisor import Supervisor
 _ATTEMPT_S: Final = 0.8
 
 
-class EtcdStore:
+class EtcdStore(KeyOperations):
     """The state store on an embedded etcd.
 
     Implements `StateStore`, `LeavingStore` and `JournalingStore` of `formal_cluster.protocols`.
@@ -36,14 +29,8 @@ class EtcdStore:
     def __init__(self, settings: EtcdSettings, context: StoreContext) -> None:
         self._settings = settings
         self._context = context
-        self._client: EtcdClient | None = None
         self._supervisor: Supervisor | None = None
         self._stopped = False
-
-    @property
-    def capabilities(self) -> frozenset[Capability]:
-        """All there are."""
-        return frozenset(Capability)
 
     async def start(self) -> None:
         """See `StateStore.start`. Call it in the thread that lives as long as etcd shall.
@@ -80,36 +67,3 @@ class EtcdStore:
         if self._supervisor is None:
             return StoreStatus(StoreState.STARTING, last_error="the store was not started")
         return condition(self._supervisor)
-
-    async def get(self, key: bytes) -> Entry | None:
-        """See `StateStore.get`."""
-        return await self._reachable().get(key)
-
-    async def list(self, prefix: bytes) -> Listing:
-        """See `StateStore.list`."""
-        return await self._reachable().list(prefix)
-
-    async def put(
-        self, key: bytes, value: bytes, *, if_revision: int | None = None, ttl: float | None = None
-    ) -> int:
-        """See `StateStore.put`; `kv` says how exact `ttl` is."""
-        return await self._reachable().put(key, value, if_revision=if_revision, ttl=ttl)
-
-    async def delete(self, key: bytes, *, if_revision: int | None = None) -> int | None:
-        """See `StateStore.delete`."""
-        return await self._reachable().delete(key, if_revision=if_revision)
-
-    def watch(
-        self, prefix: bytes, *, from_revision: int | None = None
-    ) -> AsyncGenerator[WatchUpdate, None]:
-        """See `StateStore.watch`; it waits for the cluster if there is none yet."""
-        if self._client is None:
-            raise Unavailable("the store was not started")
-        return self._client.watch(prefix, from_revision=from_revision)
-
-    def _reachable(self) -> EtcdClient:
-        if self._client is None or not self._client.endpoints:
-            raise Unavailable(
-                f"no cluster has been reached: {self.status().last_error or 'the store is stopped'}"
-            )
-        return self._client

@@ -6,6 +6,8 @@ Announcer     tells the cluster that this instance is there
 Leader        adds, promotes and removes members while our etcd leads
 Maintenance   keeps the members' databases small while our etcd leads, and warns
 Leaver        waits, when this instance leaves, until the others have taken over
+CredentialsKeeper
+              with TLS, reads the certificates anew when they change
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from formal_cluster_store_etcd.peers.views import Views
 from formal_cluster_store_etcd.planning.changes import Rules
 from formal_cluster_store_etcd.planning.maintenance import Rules as MaintenanceRules
 from formal_cluster_store_etcd.settings import EtcdSettings
+from formal_cluster_store_etcd.tls.keeper import CredentialsKeeper
 
 _LEAVING_SETTLE_S: Final = 1.0
 _WORTH_DEFRAGMENTING: Final = 64 << 20
@@ -54,6 +57,14 @@ class Supervisor:
         api = ClusterApi()
         views = Views(context.discovery, instance.id, logger)
         watch = ClusterWatch(client, api, instance.id, logger)
+        self._tls: CredentialsKeeper | None = None
+        if settings.tls is not None:
+            self._tls = CredentialsKeeper(
+                settings.tls,
+                own_address=instance.address,
+                connecting=(client, api),
+                logger=logger,
+            )
         self.watch = watch
         self.book = Book()
         self.runner = MemberRunner(
@@ -62,6 +73,7 @@ class Supervisor:
             views=views,
             watch=watch,
             api=api,
+            tls=self._tls,
             logger=logger,
             book=self.book,
         )
@@ -107,9 +119,9 @@ class Supervisor:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What an operator should look after, with the mend."""
-        return (
-            (_DRY_RUN, *self._maintenance.warnings) if self._dry_run else self._maintenance.warnings
-        )
+        dry_run = (_DRY_RUN,) if self._dry_run else ()
+        certificates = () if self._tls is None else self._tls.warnings
+        return (*dry_run, *certificates, *self._maintenance.warnings)
 
     def start(self) -> None:
         """Begin."""
@@ -146,6 +158,8 @@ class Supervisor:
         async with asyncio.TaskGroup() as group:
             for part in parts:
                 group.create_task(part.run(), name=f"etcd {type(part).__name__}")
+            if self._tls is not None:
+                group.create_task(self._tls.run(), name="etcd credentials")
 
     def _note_crash(self, task: asyncio.Task[None]) -> None:
         if task.cancelled() or task.exception() is None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
+
+Scheme: TypeAlias = Literal["http", "https"]
+"""`https` when `[store.etcd.tls]` is set: for the client and the peer port, everywhere."""
 
 
 class Endpoint(NamedTuple):
@@ -16,9 +19,9 @@ class Endpoint(NamedTuple):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-def http_url(host: str, port: int) -> str:
-    """`http://host:port`, with IPv6 addresses in brackets."""
-    return f"http://{Endpoint(host, port)}"
+def member_url(scheme: Scheme, host: str, port: int) -> str:
+    """`scheme://host:port`, with IPv6 addresses in brackets."""
+    return f"{scheme}://{Endpoint(host, port)}"
 
 
 def endpoint_of(url: str) -> Endpoint:

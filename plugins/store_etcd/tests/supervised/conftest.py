@@ -1,6 +1,8 @@
 """Instances with real supervised etcds, all in the test's process.
 
-    fleet         makes instances that discover each other: `one, two = fleet(2)`
+    fleet         makes instances that discover each other: `one, two = fleet(2)`;
+                  `fleet(2, tls=True)` switches TLS on, FORMAL_CLUSTER_TEST_TLS=1 for all of them
+    any_store     an instance, not started: with an embedded etcd, or one that is elsewhere
     etcd_logs     the decisions and warnings logged so far, for failing tests
 
 Each instance has a random loopback address and free ports of its own. Whatever happens, all are
@@ -25,8 +27,12 @@ import pytest
 from formal_cluster.errors import DiscoveryUnavailable
 from formal_cluster.hookspecs import StoreContext
 from formal_cluster.model import Instance, InstanceState, Role, StoreState, StoreStatus, View
+from formal_cluster.protocols import StateStore
+from formal_cluster_store_etcd import plugin
+from formal_cluster_store_etcd.client.rpc import TlsMaterial
 from formal_cluster_store_etcd.settings import EtcdSettings
-from formal_cluster_store_etcd.store import EtcdStore
+
+EVERYTHING_BY_TLS = os.environ.get("FORMAL_CLUSTER_TEST_TLS") == "1"
 
 
 class ListedInstances:
@@ -71,13 +77,14 @@ class RunningInstance:
         self.discovery = discovery
         self.data_dir = data_dir
         self.settings = {
+            "data_dir": data_dir,
             "genesis_stable_s": 0.05,
             "heartbeat_ms": 50,
             "election_ms": 500,
             "stop_grace_s": 1.0,
             **settings,
         }
-        self.store: EtcdStore | None = None
+        self.store: StateStore | None = None
 
     @property
     def id(self) -> str:
@@ -85,9 +92,9 @@ class RunningInstance:
 
     async def start(self) -> None:
         assert self.store is None
-        settings = EtcdSettings(data_dir=self.data_dir, **self.settings)
         logger = logging.getLogger(f"test.{self.id}")
-        self.store = EtcdStore(settings, StoreContext(self.instance, self.discovery, logger))
+        context = StoreContext(self.instance, self.discovery, logger)
+        self.store = plugin.create_store(EtcdSettings(**self.settings), context)
         await self.store.start()
 
     async def stop(self) -> None:
@@ -98,6 +105,14 @@ class RunningInstance:
     def lose_disk(self) -> None:
         assert self.store is None
         shutil.rmtree(self.data_dir)
+
+    @property
+    def tls(self) -> TlsMaterial | None:
+        """What to connect to its etcd with."""
+        if "tls" not in self.settings:
+            return None
+        files = self.settings["tls"]
+        return TlsMaterial(*(files[name].read_bytes() for name in ("ca", "certificate", "key")))
 
     @property
     def status(self) -> StoreStatus:
@@ -131,22 +146,46 @@ Fleet = Callable[..., list[RunningInstance]]
 
 
 @pytest.fixture
-async def fleet(tmp_path) -> AsyncGenerator[Fleet, None]:
-    """`fleet(3, **settings)`: three instances, not started; they discover each other."""
+async def fleet(tmp_path, request) -> AsyncGenerator[Fleet, None]:
+    """`fleet(3, tls=False, **settings)`: three instances, not started; they discover each other."""
     made: list[RunningInstance] = []
 
-    def make(size: int, **settings) -> list[RunningInstance]:
+    def make(size: int, *, tls: bool = EVERYTHING_BY_TLS, **settings) -> list[RunningInstance]:
         instances = [_instance(f"instance-{number}") for number in range(size)]
         view = View(tuple(instances))
         for instance in instances:
             discovery = ListedInstances(view)
-            made.append(RunningInstance(instance, discovery, tmp_path / instance.id, **settings))
+            running = RunningInstance(instance, discovery, tmp_path / instance.id, **settings)
+            if tls:
+                authority = request.getfixturevalue("authority")
+                into = tmp_path / f"{instance.id}-tls"
+                issued = authority.issue(instance.id, instance.address, into=into)
+                running.settings["tls"] = issued
+            made.append(running)
         return made[-size:]
 
     try:
         yield make
     finally:
         await asyncio.gather(*(instance.stop() for instance in made))
+
+
+@pytest.fixture(params=["embedded", "external", "external by TLS"])
+def any_store(request, fleet) -> RunningInstance:
+    (one,) = fleet(1)
+    if request.param == "external":
+        elsewhere = request.getfixturevalue("etcd_start")("elsewhere")
+        one.settings = {"endpoints": [elsewhere.client_url]}
+    if request.param == "external by TLS":
+        elsewhere = request.getfixturevalue("etcd_make")("elsewhere", scheme="https")
+        tls = request.getfixturevalue("authority").issue("elsewhere", elsewhere.endpoint.host)
+        elsewhere.flags = (
+            *("--cert-file", tls["certificate"], "--key-file", tls["key"]),
+            *("--trusted-ca-file", tls["ca"], "--client-cert-auth"),
+        )
+        elsewhere.start()
+        one.settings = {"endpoints": [elsewhere.client_url], "tls": tls}
+    return one
 
 
 @pytest.fixture

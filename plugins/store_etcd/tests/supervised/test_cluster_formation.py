@@ -145,9 +145,9 @@ async def test_nothing_is_founded_on_discovery_that_fails_or_is_incomplete(
 
 async def _remove_learner(voter) -> None:
     endpoint = Endpoint(voter.instance.address, voter.instance.client_port)
-    members = (await ClusterApi().members(endpoint)).members
-    (learner,) = (member for member in members if member.is_learner)
-    await ClusterApi().remove(endpoint, learner.id)
+    api = ClusterApi(voter.tls)
+    (learner,) = (m for m in (await api.members(endpoint)).members if m.is_learner)
+    await api.remove(endpoint, learner.id)
 
 
 async def _write(instance, value: bytes) -> int | None:

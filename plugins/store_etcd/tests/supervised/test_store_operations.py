@@ -26,8 +26,8 @@ def test_the_plugin_makes_the_store_from_its_settings(fleet):
     assert isinstance(store, StateStore)
 
 
-async def test_a_watch_may_begin_before_there_is_a_cluster(fleet, eventually):
-    (one,) = fleet(1)
+async def test_a_watch_may_begin_before_there_is_a_cluster(any_store, eventually):
+    one = any_store
     await one.start()
     async with aclosing(one.store.watch(b"a/")) as updates:
         first = asyncio.ensure_future(anext(updates))
@@ -37,8 +37,8 @@ async def test_a_watch_may_begin_before_there_is_a_cluster(fleet, eventually):
     assert (Event(EventKind.PUT, b"a/key", b"value", revision),) == update.events
 
 
-async def test_keys_of_the_supervisors_are_apart_from_the_stores_users(fleet, eventually):
-    (one,) = fleet(1)
+async def test_keys_of_the_supervisors_are_apart_from_the_stores_users(any_store, eventually):
+    one = any_store
     await one.start()
     await eventually(lambda: one.serves)
     await one.store.put(b"/formal-cluster/key", b"value")
@@ -62,8 +62,8 @@ async def test_the_condition_tells_who_leads_how_current_it_is_and_of_which_clus
     assert status.last_error is None
 
 
-async def test_a_stopped_store_says_so_and_does_nothing(fleet, eventually):
-    (one,) = fleet(1)
+async def test_a_stopped_store_says_so_and_does_nothing(any_store, eventually):
+    one = any_store
     await one.start()
     await eventually(lambda: one.serves)
     store = one.store
@@ -74,9 +74,9 @@ async def test_a_stopped_store_says_so_and_does_nothing(fleet, eventually):
         await store.get(b"key")
 
 
-async def test_a_store_that_was_not_started_says_so(fleet):
-    (one,) = fleet(1)
-    store = plugin.create_store(EtcdSettings(data_dir=one.data_dir), None)
+async def test_a_store_that_was_not_started_says_so(any_store):
+    one = any_store
+    store = plugin.create_store(EtcdSettings(**one.settings), None)
     assert "the store was not started" == store.status().last_error
     with pytest.raises(Unavailable, match="the store was not started"):
         await store.put(b"key", b"value")

@@ -154,7 +154,7 @@ async def test_no_cluster_is_founded_beside_a_strangers_etcd_nor_is_it_joined(
     fleet, eventually, etcd_start
 ):
     stranger = etcd_start("default")
-    (one,) = fleet(1, genesis_deadline_s=0)
+    (one,) = fleet(1, tls=False, genesis_deadline_s=0)
     there = Instance(
         id="instance-9",
         address=stranger.peer.host,

@@ -68,6 +68,10 @@ class ClusterApi:
         self._status_timeout_s = status_timeout_s
         self._timeout_s = timeout_s
 
+    def set_tls(self, tls: rpc.TlsMaterial) -> None:
+        """Connect with this from now on."""
+        self._tls = tls
+
     async def status(self, endpoint: Endpoint) -> MemberStatus:
         """A member's own condition. Needs no quorum; learners answer it too."""
         async with self._channel(endpoint) as channel:

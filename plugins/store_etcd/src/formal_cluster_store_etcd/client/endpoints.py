@@ -92,6 +92,18 @@ class Links:
         for endpoint in self._links.keys() - set(self._endpoints):
             self.in_background(self._links.pop(endpoint).close(_DRAIN_S))
 
+    def set_tls(self, tls: rpc.TlsMaterial | None) -> None:
+        """Connect with this from now on. Connections made before are treated as those to endpoints
+        that `set_endpoints` has dropped."""
+        if tls == self._tls:
+            return
+        self._tls = tls
+        self._ordered = None
+        self._suspects.clear()
+        links, self._links = tuple(self._links.values()), {}
+        for link in links:
+            self.in_background(link.close(_DRAIN_S))
+
     def in_order(self) -> tuple[Link, ...]:
         """The connections in the order to try them; suspects last. Never empty.
 

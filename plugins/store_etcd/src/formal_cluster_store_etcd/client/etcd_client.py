@@ -59,6 +59,10 @@ class EtcdClient:
         calls on the others get two seconds to end, watches there then move on."""
         self._links.set_endpoints(endpoints)
 
+    def set_tls(self, tls: TlsMaterial) -> None:
+        """Connect with this from now on; calls and watches move over as with `set_endpoints`."""
+        self._links.set_tls(tls)
+
     async def ping(self) -> QuorumAnswer:
         """Read nothing, linearizably.
 

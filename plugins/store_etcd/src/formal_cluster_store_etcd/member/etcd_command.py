@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from formal_cluster_store_etcd.member.binary import Binary
-from formal_cluster_store_etcd.settings import EtcdSettings
-from formal_cluster_store_etcd.urls import http_url
+from formal_cluster_store_etcd.settings import EtcdSettings, TlsSettings
+from formal_cluster_store_etcd.urls import Scheme, member_url
 
 _KEPT_VARIABLE: Final = "ETCD_UNSUPPORTED_ARCH"
 _FIRST_KNOWN: Final = (
@@ -31,6 +31,7 @@ class Member:
     Attributes:
         address: Where the other instances reach it.
         listen: The address to listen on.
+        scheme: Of its URLs.
     """
 
     name: str
@@ -38,16 +39,17 @@ class Member:
     listen: str
     client_port: int
     peer_port: int
+    scheme: Scheme
 
     @property
     def client_url(self) -> str:
         """The URL others reach its client port at."""
-        return http_url(self.address, self.client_port)
+        return member_url(self.scheme, self.address, self.client_port)
 
     @property
     def peer_url(self) -> str:
         """The URL others reach its peer port at."""
-        return http_url(self.address, self.peer_port)
+        return member_url(self.scheme, self.address, self.peer_port)
 
 
 def command_line(
@@ -66,8 +68,8 @@ def command_line(
     flags = {
         "name": member.name,
         "data-dir": str(settings.data_dir),
-        "listen-client-urls": http_url(member.listen, member.client_port),
-        "listen-peer-urls": http_url(member.listen, member.peer_port),
+        "listen-client-urls": member_url(member.scheme, member.listen, member.client_port),
+        "listen-peer-urls": member_url(member.scheme, member.listen, member.peer_port),
         "advertise-client-urls": member.client_url,
         "initial-advertise-peer-urls": member.peer_url,
         "initial-cluster": ",".join(f"{name}={url}" for name, url in cluster.items()),
@@ -84,9 +86,28 @@ def command_line(
         "logger": "zap",
         "log-outputs": "stderr",
     }
+    if settings.tls is not None:
+        flags.update(_tls(settings.tls, binary))
     for spellings in _FIRST_KNOWN:
         flags.update([s for s in spellings if s[0] in binary.flags][:1])
     return (str(binary.path), *(f"--{flag}={value}" for flag, value in flags.items()))
+
+
+def _tls(files: TlsSettings, binary: Binary) -> dict[str, str]:
+    """TLS with certificates on both sides, on both ports."""
+    flags = {
+        f"{port}{flag}": value
+        for port in ("", "peer-")
+        for flag, value in (
+            ("cert-file", str(files.certificate)),
+            ("key-file", str(files.key)),
+            ("trusted-ca-file", str(files.ca)),
+            ("client-cert-auth", "true"),
+        )
+    }
+    if "tls-min-version" in binary.flags:
+        flags["tls-min-version"] = "TLS1.2"
+    return flags
 
 
 def environment(inherited: Mapping[str, str]) -> dict[str, str]:

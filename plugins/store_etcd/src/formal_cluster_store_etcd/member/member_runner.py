@@ -32,6 +32,7 @@ from formal_cluster_store_etcd.planning.peer_status import status_of
 from formal_cluster_store_etcd.planning.presence import Presence
 from formal_cluster_store_etcd.planning.steps import Rules, Start
 from formal_cluster_store_etcd.settings import EtcdSettings
+from formal_cluster_store_etcd.tls.keeper import CredentialsKeeper
 
 _FIRST_PAUSE_S: Final = 0.3
 _LONGEST_PAUSE_S: Final = 10.0
@@ -61,6 +62,7 @@ class MemberRunner:
         views: Views,
         watch: ClusterWatch,
         api: ClusterApi,
+        tls: CredentialsKeeper | None,
         logger: logging.Logger,
         book: Book,
         clock: Callable[[], float] = time.monotonic,
@@ -70,6 +72,7 @@ class MemberRunner:
         self._views = views
         self._watch = watch
         self._api = api
+        self._tls = tls
         self._logger = logger
         self._etcd_logger = logger.getChild("etcd")
         self._book = book
@@ -88,9 +91,10 @@ class MemberRunner:
 
     async def run(self) -> None:
         """Run etcd until cancelled; it is stopped then."""
-        async with Prober(self._settings.client_port, self._settings.peer_port) as prober:
+        settings = self._settings
+        async with Prober(settings.client_port, settings.peer_port, self._tls) as prober:
             former = Former(
-                rules=Rules(self._settings.genesis_stable_s, self._settings.genesis_deadline_s),
+                rules=Rules(settings.genesis_stable_s, settings.genesis_deadline_s),
                 prober=prober,
                 views=self._views,
                 watch=self._watch,
@@ -102,7 +106,9 @@ class MemberRunner:
             pause = 0.0
             while True:
                 try:
-                    async with workplace(self._settings, self._instance, self._logger) as place:
+                    async with workplace(
+                        settings, self._instance, self._tls, self._logger
+                    ) as place:
                         await self._run_once(place, former, prober, pause)
                         pause = 0.0
                 except EtcdEnded as error:
@@ -116,7 +122,11 @@ class MemberRunner:
         self, place: Workplace, former: Former, prober: Prober, pause: float
     ) -> None:
         """From preparation to the end of etcd. Returns if it is to be started over at once."""
-        async with serve_status(place.peer_endpoint, lambda: status_of(place.own, self.problem)):
+        async with serve_status(
+            place.peer_endpoint,
+            lambda: status_of(place.own, self.problem),
+            None if self._tls is None else self._tls.server,
+        ):
             await asyncio.sleep(pause)
             if not pause:
                 self.problem = None

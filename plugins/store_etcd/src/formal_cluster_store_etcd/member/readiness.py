@@ -16,7 +16,7 @@ from formal_cluster_store_etcd.member.etcd_command import Member
 from formal_cluster_store_etcd.member.failures import CannotStart
 from formal_cluster_store_etcd.peers.probe import Prober
 from formal_cluster_store_etcd.planning.members import ClusterMember
-from formal_cluster_store_etcd.urls import Endpoint, http_url
+from formal_cluster_store_etcd.urls import Endpoint, member_url
 
 
 class NotYet(Exception):
@@ -32,10 +32,10 @@ async def confirm(
         NotYet: It does not serve yet, or something else answers.
         CannotStart: It serves in another cluster than the expected one.
     """
-    peer, client = (
-        http_url(member.listen, member.peer_port),
-        Endpoint(member.listen, member.client_port),
-    )
+    # A certificate names the address that the others use.
+    host = member.listen if member.scheme == "http" else member.address
+    peer = member_url(member.scheme, host, member.peer_port)
+    client = Endpoint(host, member.client_port)
     try:
         cluster_id, members = await prober.members_at(peer)
     except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncGenerator, Callable
 from typing import Final
 
@@ -21,9 +22,12 @@ _CLOSE_S: Final = 0.5
 
 @contextlib.asynccontextmanager
 async def serve_status(
-    where: Endpoint, read: Callable[[], PeerStatus]
+    where: Endpoint, read: Callable[[], PeerStatus], tls: ssl.SSLContext | None = None
 ) -> AsyncGenerator[None, None]:
     """Serve the document, read anew for each request, inside the `async with`.
+
+    Args:
+        tls: Serve by TLS, to those whom this context accepts.
 
     Raises:
         CannotStart: The port cannot be listened on.
@@ -38,7 +42,7 @@ async def serve_status(
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=_CLOSE_S)
     await runner.setup()
     try:
-        await web.SockSite(runner, listening).start()
+        await web.SockSite(runner, listening, ssl_context=tls).start()
         yield
     finally:
         # A connection that is just being accepted when the server closes would be left open:

@@ -15,10 +15,13 @@ from formal_cluster_store_etcd.member.data_dir import DataDir
 from formal_cluster_store_etcd.member.etcd_command import Member
 from formal_cluster_store_etcd.member.failures import CannotStart, Place
 from formal_cluster_store_etcd.member.ports import ensure_free
+from formal_cluster_store_etcd.member.scheme_change import refuse_other_scheme
 from formal_cluster_store_etcd.planning.identity import Identity
 from formal_cluster_store_etcd.planning.presence import Presence
 from formal_cluster_store_etcd.settings import EtcdSettings
-from formal_cluster_store_etcd.urls import Endpoint, http_url
+from formal_cluster_store_etcd.tls.credentials import TlsUnusable
+from formal_cluster_store_etcd.tls.keeper import CredentialsKeeper
+from formal_cluster_store_etcd.urls import Endpoint, member_url
 
 
 class Workplace:
@@ -38,6 +41,7 @@ class Workplace:
         self._client_port = instance.client_port or settings.client_port
         self._peer_port = instance.peer_port or settings.peer_port
         self._listen = listen
+        self._scheme = settings.scheme
         self.binary = binary
         self.directory = directory
         self.own = own
@@ -55,7 +59,7 @@ class Workplace:
     @property
     def peer_url(self) -> str:
         """Where the other instances reach the peer port now."""
-        return http_url(self._instance.address, self._peer_port)
+        return member_url(self._scheme, self._instance.address, self._peer_port)
 
     @property
     def member(self) -> Member:
@@ -66,6 +70,7 @@ class Workplace:
             listen=self._listen,
             client_port=self._client_port,
             peer_port=self._peer_port,
+            scheme=self._scheme,
         )
 
     @property
@@ -111,7 +116,10 @@ class Workplace:
 
 @asynccontextmanager
 async def workplace(
-    settings: EtcdSettings, instance: Instance, logger: logging.Logger
+    settings: EtcdSettings,
+    instance: Instance,
+    tls: CredentialsKeeper | None,
+    logger: logging.Logger,
 ) -> AsyncGenerator[Workplace, None]:
     """Check all that etcd needs of this machine, and hold it.
 
@@ -123,11 +131,18 @@ async def workplace(
     )
     if binary.warning:
         logger.warning("etcd version", extra={"warning": binary.warning})
+    if tls is not None:
+        try:
+            await tls.renew()
+        except TlsUnusable as error:
+            raise CannotStart(str(error)) from error
     listen = settings.listen_address or await _resolve(instance.address)
     directory = await asyncio.to_thread(DataDir.open, settings.data_dir)
     try:
-        peer_url = http_url(instance.address, instance.peer_port or settings.peer_port)
+        peer_port = instance.peer_port or settings.peer_port
+        peer_url = member_url(settings.scheme, instance.address, peer_port)
         own = identity_file.load(directory, instance.id, peer_url)
+        refuse_other_scheme(own, settings.scheme, directory.path)
         if directory.has_leftovers and not own.has_data:
             await asyncio.to_thread(directory.set_member_aside)
         # Always: it proves that the directory can be written.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import Mapping, Sequence
 from typing import Final, Self
 
@@ -24,7 +25,9 @@ from formal_cluster_store_etcd.planning.observations import (
     Stranger,
 )
 from formal_cluster_store_etcd.planning.peer_status import PATH, PeerStatus
-from formal_cluster_store_etcd.urls import http_url
+from formal_cluster_store_etcd.tls.detection import other_security
+from formal_cluster_store_etcd.tls.keeper import CredentialsKeeper
+from formal_cluster_store_etcd.urls import Scheme, member_url
 
 _ANSWER_S: Final = 1.5
 _AT_ONCE: Final = 32
@@ -37,11 +40,16 @@ class Prober:
     Args:
         client_port: The client port of instances for which discovery names none.
         peer_port: Likewise.
+        tls: Ask by TLS.
     """
 
-    def __init__(self, client_port: int, peer_port: int) -> None:
+    def __init__(
+        self, client_port: int, peer_port: int, tls: CredentialsKeeper | None = None
+    ) -> None:
         self._client_port = client_port
         self._peer_port = peer_port
+        self._tls = tls
+        self._scheme: Scheme = "http" if tls is None else "https"
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
@@ -67,23 +75,32 @@ class Prober:
             aiohttp.ClientError, OSError, TimeoutError: Nobody answers.
             ValueError: What answers is not an etcd.
         """
-        async with self._session.get(f"{peer_url}/members") as response:
+        async with self._session.get(f"{peer_url}/members", ssl=self._ssl) as response:
             if response.status != 200 or _CLUSTER_ID not in response.headers:
                 raise ValueError(f"{peer_url} answers, but not as an etcd")
             return response.headers[_CLUSTER_ID], _members(await response.read())
 
+    @property
+    def _ssl(self) -> ssl.SSLContext | bool:
+        """To be given with each request: the certificates may be new ones by now."""
+        return True if self._tls is None else self._tls.client
+
     async def _ask(self, instance: Instance) -> Probe:
-        peer = http_url(instance.address, instance.peer_port or self._peer_port)
-        client = http_url(instance.address, instance.client_port or self._client_port)
+        address, scheme = instance.address, self._scheme
+        peer = member_url(scheme, address, instance.peer_port or self._peer_port)
+        client = member_url(scheme, address, instance.client_port or self._client_port)
         try:
-            async with self._session.get(peer + PATH) as response:
+            async with self._session.get(peer + PATH, ssl=self._ssl) as response:
                 if response.status == 200:
                     return _supervisor(await response.read(), instance, peer)
             cluster_id, members = await self.members_at(peer)
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            other = await other_security(error, peer, by_tls=self._tls is not None)
+            if other is not None:
+                return Stranger(other, is_etcd=True)
+            return Silent(f"{peer} does not answer ({_describe(error)})")
         except ValueError as error:
             return Stranger(str(error))
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            return Silent(f"{peer} does not answer ({_describe(error)})")
         if not any(peer in member.peer_urls and is_ours(member.name) for member in members):
             return Stranger(
                 f"an etcd answers at {peer} that formal-cluster did not start", is_etcd=True
@@ -92,7 +109,7 @@ class Prober:
 
     async def _serves(self, client: str) -> bool:
         try:
-            async with self._session.get(f"{client}/health") as response:
+            async with self._session.get(f"{client}/health", ssl=self._ssl) as response:
                 health = await response.json(content_type=None)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
             return False

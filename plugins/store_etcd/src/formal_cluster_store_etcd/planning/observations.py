@@ -21,7 +21,8 @@ class Stranger:
     """Something answered that is not this instance's supervisor or etcd.
 
     Attributes:
-        is_etcd: It is an etcd, so a cluster may be behind it.
+        is_etcd: It is an etcd, or an instance with other certificates or none, so a cluster may
+            be behind it.
     """
 
     reason: str
