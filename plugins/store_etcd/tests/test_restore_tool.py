@@ -21,7 +21,7 @@ NEW_HELP = f"{OLD_HELP}\n--bump-revision=0  How much\n--mark-compacted"
 @pytest.fixture
 def machine(tmp_path, monkeypatch):
     """`machine.put("beside/etcdutl", "3.5.30")`: a program; `machine.etcd("3.5.30")`: that etcd."""
-    monkeypatch.setenv("PATH", f"{tmp_path / 'path'}:/bin")
+    monkeypatch.setenv("PATH", str(tmp_path / "path"))
     return Machine(tmp_path)
 
 
