@@ -18,13 +18,11 @@ from typing import Any
 import click
 
 from formal_cluster.cli.options import config_option, json_option
+from formal_cluster.commands import open_discovery
 from formal_cluster.discovery.clock_bound import clock_error_bound_ms
-from formal_cluster.discovery.drivers import create_drivers
-from formal_cluster.discovery.merge import MergedDiscovery
 from formal_cluster.errors import DiscoveryError
 from formal_cluster.logs import configure_logging
 from formal_cluster.model import Instance, InstanceState, View
-from formal_cluster.plugins import PluginManager
 from formal_cluster.protocols import Discovery
 from formal_cluster.settings import Settings
 from formal_cluster.settings_file import load_settings
@@ -58,7 +56,7 @@ def discover(config: Path | None, *, as_json: bool, watch: bool) -> None:
 
 
 async def _run(settings: Settings, *, as_json: bool, watch: bool) -> None:
-    async with aclosing(_open(settings)) as discovery:
+    async with aclosing(open_discovery(settings)) as discovery:
         me = await _identified(discovery)
         my_id = me.id if isinstance(me, Instance) else None
         if not watch:
@@ -72,13 +70,6 @@ async def _run(settings: Settings, *, as_json: bool, watch: bool) -> None:
         async with aclosing(discovery.watch()) as views:
             async for view in views:
                 _show(view, my_id, clock_error_bound_ms(discovery), as_json=as_json, indent=None)
-
-
-def _open(settings: Settings) -> Discovery:
-    plugins = PluginManager.from_settings(settings)
-    drivers = create_drivers(settings, plugins.discovery_drivers(), plugins.create_discovery)
-    # Alone, a driver speaks for itself: merged, its failure would be told twice, log and error.
-    return drivers[0] if len(drivers) == 1 else MergedDiscovery(drivers)
 
 
 async def _identified(discovery: Discovery) -> Instance | DiscoveryError:

@@ -7,6 +7,7 @@ The store:
     store, condition              the embedded etcd: status from the supervisor
     external, external_watch      an etcd that is operated elsewhere
     supervisor                    starts and stops what runs beside the store's operations
+    commands                      `formal-cluster snapshot`
 
 `planning/`: what is decided (pure), and the values it is decided on:
 
@@ -14,7 +15,7 @@ The store:
     membership → removal          add, promote, remove, hand over; the leader's supervisor
     maintenance                   compact, defragment, disarm, warn
     leaving                       how long an instance that is stopped waits for the others
-    steps, observations, members, identity, peer_status, presence, changes, roster
+    steps, observations, members, identity, peer_status, presence, changes, roster, log_position
                                   the values
 
 `member/`: this instance's etcd:
@@ -27,6 +28,10 @@ The store:
     process, launcher             the child that never outlives its supervisor
     etcd_command, etcd_log, readiness, failures
                                   how it is started, what it says, that it is ours, why it ended
+    rebuild → wal, replay, restore_tool
+                                  a stopped member's data becomes a new cluster's
+    restore_snapshot              so does a snapshot
+    wal_format                    etcd's write-ahead log, byte by byte
 
 `peers/`: the others:
 
@@ -48,6 +53,7 @@ The store:
     calls, endpoints, outcome, errors_map
                                   one request: where it goes, and what became of it
     watch_stream, watch_cursor    one stream; what has been delivered
+    snapshots                     all of a member's data as a file
     cluster_api, cluster_errors   questions to, and changes through, one given member
     rpc                           the only module that knows gRPC and etcd's protocol
 
