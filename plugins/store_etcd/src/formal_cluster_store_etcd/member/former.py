@@ -25,8 +25,8 @@ from formal_cluster_store_etcd.planning.steps import (
     Start,
     Wait,
     WithdrawConsent,
-    identity_after,
 )
+from formal_cluster_store_etcd.planning.transitions import identity_after
 
 _TICK_S: Final = 0.5
 _FOLLOWED: Final = "its members"
