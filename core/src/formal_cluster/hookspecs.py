@@ -25,6 +25,8 @@ Rules, checked when the plugin is registered:
 - Every argument of the specification is taken, by its name.
 - `create_…` is called once per process and configured driver, with settings already validated.
 
+A plugin may also bring subcommands of `formal-cluster`: see `plugins/commands.py`.
+
 Versioning: a new optional argument, hook or Protocol method with a default is not a new version. A
 change that existing drivers would notice is; it gets the groups `….v2` next to `….v1`.
 """

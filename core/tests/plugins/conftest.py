@@ -85,13 +85,23 @@ class Distributions:
         self.modules, self.directories = [], []
 
     def install(
-        self, name, source=None, *, family="discovery", driver="acme", group=None, version="1.0"
+        self,
+        name,
+        source=None,
+        *,
+        family="discovery",
+        driver="acme",
+        group=None,
+        version="1.0",
+        attribute=None,
     ):
-        """Install one module with one entry point that names it; returns the module's name."""
+        """Install one module with one entry point that names it, or an attribute of it; returns
+        the module's name."""
         module = f"fake_{uuid.uuid4().hex}"
         self.modules.append(module)
+        named = module if attribute is None else f"{module}:{attribute}"
         directory = self.register(
-            name, {group or FAMILIES[family].group: {driver: module}}, version=version
+            name, {group or FAMILIES[family].group: {driver: named}}, version=version
         )
         text = textwrap.dedent(GOOD[family] if source is None else source)
         (directory / f"{module}.py").write_text(text)

@@ -1,6 +1,8 @@
 """The command `formal-cluster`.
 
-Only the chosen subcommand is imported, so that `--help` and completion answer at once.
+Of core's subcommands only the chosen one is imported, so that `--help` and completion answer at
+once. Those that plugins bring (`plugins.commands`) come after them; one that cannot be used says so
+in `--help`, and when it is called.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from typing import Any, NamedTuple
 import click
 
 from formal_cluster.errors import ConfigError, FormalClusterError, PluginError, PolicyLoadError
+from formal_cluster.plugins.commands import installed_commands, load_command, origins
 
 
 class _Subcommand(NamedTuple):
@@ -51,6 +54,8 @@ SUBCOMMANDS: Mapping[str, _Subcommand] = {
     ),
 }
 
+_WIDEST = 1_000
+"""Help of plugins' commands is not shortened: it may be the reason why one cannot be used."""
 _EXIT_RUNTIME, _EXIT_CONFIGURATION = 1, 2
 _CONFIGURATION_ERRORS = (ConfigError, PluginError, PolicyLoadError)
 
@@ -59,27 +64,16 @@ class _Group(click.Group):
     """Imports a subcommand when it is called, and ends our errors without a traceback."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
-        return list(SUBCOMMANDS)
+        return [*SUBCOMMANDS, *(n for n in installed_commands() if n not in SUBCOMMANDS)]
 
     def get_command(
         self,
         ctx: click.Context,  # noqa: ARG002  click's signature
         cmd_name: str,
     ) -> click.Command | None:
-        if cmd_name not in SUBCOMMANDS:
-            return None
-        entry = SUBCOMMANDS[cmd_name]
-        module, _, attribute = entry.target.partition(":")
-        try:
-            command = getattr(importlib.import_module(module), attribute)
-        except ModuleNotFoundError as error:
-            if entry.extra is None or error.name != module.partition(".")[0]:
-                raise
-            raise ConfigError(
-                f"{cmd_name!r} is not installed; pip install 'formal-cluster[{entry.extra}]'"
-            ) from None
-        assert isinstance(command, click.Command)
-        return command
+        if cmd_name in SUBCOMMANDS:
+            return _own(cmd_name)
+        return _of_plugin(cmd_name) if cmd_name in installed_commands() else None
 
     def format_commands(
         self,
@@ -88,6 +82,11 @@ class _Group(click.Group):
     ) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, entry.help) for name, entry in SUBCOMMANDS.items()])
+        if names := installed_commands():
+            with formatter.section("Commands of plugins"):
+                formatter.write_dl(
+                    [(name, _of_plugin(name).get_short_help_str(_WIDEST)) for name in names]
+                )
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -97,6 +96,47 @@ class _Group(click.Group):
                 click.echo(f"error: {line}", err=True)
             is_configuration = isinstance(error, _CONFIGURATION_ERRORS)
             ctx.exit(_EXIT_CONFIGURATION if is_configuration else _EXIT_RUNTIME)
+
+
+def _own(name: str) -> click.Command:
+    entry = SUBCOMMANDS[name]
+    module, _, attribute = entry.target.partition(":")
+    try:
+        command = getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        if entry.extra is None or error.name != module.partition(".")[0]:
+            raise
+        raise ConfigError(
+            f"{name!r} is not installed; pip install 'formal-cluster[{entry.extra}]'"
+        ) from None
+    assert isinstance(command, click.Command)
+    return command
+
+
+def _of_plugin(name: str) -> click.Command:
+    """A plugin's command, or a stand-in for a broken one that says so wherever it is used."""
+    if name in SUBCOMMANDS:
+        return _broken(
+            name, PluginError(f"{name!r} of {origins(name)} is hidden by formal-cluster's own")
+        )
+    try:
+        return load_command(name)
+    except PluginError as error:
+        return _broken(name, error)
+
+
+def _broken(name: str, error: PluginError) -> click.Command:
+    def fail(**_: object) -> None:
+        raise error
+
+    return click.Command(
+        name,
+        callback=fail,
+        params=[click.Argument(["anything"], nargs=-1, type=click.UNPROCESSED)],
+        context_settings={"ignore_unknown_options": True},
+        add_help_option=False,
+        short_help=str(error),
+    )
 
 
 @click.group(cls=_Group)

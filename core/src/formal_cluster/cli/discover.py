@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import datetime
 import json
-import logging
 import os
 import sys
 from contextlib import aclosing
@@ -19,12 +18,10 @@ from typing import Any
 import click
 
 from formal_cluster.cli.options import config_option, json_option
-from formal_cluster.discovery.merge import MergedDiscovery
+from formal_cluster.commands import open_discovery
 from formal_cluster.errors import DiscoveryError
-from formal_cluster.hookspecs import DiscoveryContext
 from formal_cluster.logs import configure_logging
 from formal_cluster.model import Instance, InstanceState, View
-from formal_cluster.plugins import PluginManager
 from formal_cluster.protocols import Discovery
 from formal_cluster.settings import Settings
 from formal_cluster.settings_file import load_settings
@@ -58,7 +55,7 @@ def discover(config: Path | None, *, as_json: bool, watch: bool) -> None:
 
 
 async def _run(settings: Settings, *, as_json: bool, watch: bool) -> None:
-    async with aclosing(_open(settings)) as discovery:
+    async with aclosing(open_discovery(settings)) as discovery:
         me = await _identified(discovery)
         my_id = me.id if isinstance(me, Instance) else None
         if not watch:
@@ -71,14 +68,6 @@ async def _run(settings: Settings, *, as_json: bool, watch: bool) -> None:
         async with aclosing(discovery.watch()) as views:
             async for view in views:
                 _show(view, my_id, as_json=as_json, indent=None)
-
-
-def _open(settings: Settings) -> Discovery:
-    plugins = PluginManager.from_settings(settings)
-    context = DiscoveryContext(settings.instance.id, logging.getLogger("formal_cluster.discovery"))
-    drivers = [plugins.create_discovery(name, context) for name in settings.discovery.drivers]
-    # Alone, a driver speaks for itself: merged, its failure would be told twice, log and error.
-    return drivers[0] if len(drivers) == 1 else MergedDiscovery(drivers)
 
 
 async def _identified(discovery: Discovery) -> Instance | DiscoveryError:

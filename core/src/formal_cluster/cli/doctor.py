@@ -16,9 +16,10 @@ import click
 
 from formal_cluster.cli.options import config_option, json_option
 from formal_cluster.errors import ConfigError
+from formal_cluster.hookspecs import FAMILIES
 from formal_cluster.plugins import NoDriver, Plugin, PluginManager, PluginStatus
 from formal_cluster.plugins.configured import chosen
-from formal_cluster.plugins.loading import stevedore_cache_is_stale
+from formal_cluster.plugins.entry_point import stevedore_cache_is_stale
 from formal_cluster.settings import Settings
 from formal_cluster.settings_file import load_settings
 
@@ -72,7 +73,7 @@ def examine(config: Path | None, environ: Mapping[str, str]) -> Iterator[Finding
         return
     yield Finding(Level.OK, "the settings are valid")
     yield from _plugins(settings)
-    if stevedore_cache_is_stale():
+    if stevedore_cache_is_stale(family.group for family in FAMILIES.values()):
         yield Finding(
             Level.WARN,
             "stevedore's cache does not know the installed plugins; formal-cluster does not use "

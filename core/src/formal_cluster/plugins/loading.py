@@ -1,10 +1,6 @@
-"""Load a plugin and call its hooks: the only module that touches pluggy and stevedore.
+"""Load a plugin and call its hooks: the only module that touches pluggy's manager.
 
 pluggy holds the hook specifications, validates implementations against them and calls them.
-stevedore does one thing: it loads the one entry point it is given. Its own scan, its cache and its
-choice between equal names are never reached (`scan.py` says why), nor are `DriverManager`, which
-hands out the class in place of an object that is falsy, and the managers that import every plugin
-of a group before they can be told which one is wanted.
 """
 
 from __future__ import annotations
@@ -13,15 +9,14 @@ import inspect
 import reprlib
 from collections.abc import Awaitable, Mapping
 from dataclasses import replace
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any, NoReturn
+from typing import Any
 
 import pluggy
-from stevedore.extension import ExtensionManager
 
 from formal_cluster.errors import ConfigError, FormalClusterError
 from formal_cluster.hookspecs import FAMILIES, PROJECT, DriverSettings
 from formal_cluster.plugins.checks import Implementation, broken_rules, missing_from_protocol
+from formal_cluster.plugins.entry_point import Unloadable, load, shown
 from formal_cluster.plugins.records import Plugin, PluginStatus, UnusablePlugin
 from formal_cluster.protocols import Counters, Discovery, Enricher, StateStore
 from formal_cluster.settings_file.check import validated
@@ -75,7 +70,7 @@ class Hooks:
         except FormalClusterError:
             raise
         except Exception as error:
-            raise _broken(plugin, f"{hook} raised {_shown(error)}") from error
+            raise _broken(plugin, f"{hook} raised {shown(error)}") from error
         if inspect.iscoroutine(result):
             result.close()
         if isinstance(result, Awaitable):
@@ -89,7 +84,7 @@ class Hooks:
         except UnusablePlugin:
             raise
         except FormalClusterError as error:
-            raise _broken(plugin, f"{hook} raised {_shown(error)}") from error
+            raise _broken(plugin, f"{hook} raised {shown(error)}") from error
         if inspect.isclass(found) and issubclass(found, DriverSettings):
             return found
         raise _broken(
@@ -140,7 +135,7 @@ class LoadedPlugin:
         except ConfigError:
             raise
         except Exception as error:
-            what = f"{self.settings_class.__name__} raised {_shown(error)}"
+            what = f"{self.settings_class.__name__} raised {shown(error)}"
             raise _broken(self.plugin, what) from error
 
     def create(self, settings: DriverSettings, context: object) -> object:
@@ -160,34 +155,6 @@ class LoadedPlugin:
         return driver
 
 
-def stevedore_cache_is_stale() -> bool:
-    """Whether stevedore's own scan, which we do not use, misses or invents a plugin of ours.
-
-    Asking it fills its cache on disk if that is empty, as any use of stevedore does.
-    """
-    for family in FAMILIES.values():
-        scan = ExtensionManager[object].make_test_instance([], namespace=family.group)
-        cached = {(entry.name, entry.value) for entry in scan.list_entry_points()}
-        if cached != {(entry.name, entry.value) for entry in entry_points(group=family.group)}:
-            return True
-    return False
-
-
-class _OneEntryPoint(ExtensionManager[object]):
-    """stevedore's manager, given its entry point instead of scanning for it."""
-
-    def __init__(self, entry_point: EntryPoint) -> None:
-        self._entry_point = entry_point
-        super().__init__(entry_point.group, on_load_failure_callback=_raise)
-
-    def list_entry_points(self) -> list[EntryPoint]:
-        return [self._entry_point]
-
-
-def _raise(_manager: object, _entry_point: EntryPoint, error: BaseException) -> NoReturn:
-    raise error
-
-
 def _implementer(plugin: Plugin) -> object:
     """What the entry point names; an instance of it if that is a class.
 
@@ -195,26 +162,14 @@ def _implementer(plugin: Plugin) -> object:
         UnusablePlugin: Importing it failed, for whatever reason.
     """
     try:
-        (extension,) = _OneEntryPoint(plugin.entry_point).extensions
-        named: object = extension.plugin
+        named = load(plugin.entry_point, plugin.distribution)
         return named() if inspect.isclass(named) else named
-    except ImportError as error:
-        raise _broken(plugin, _shown(error), _import_mend(plugin, error)) from error
+    except Unloadable as error:
+        raise _broken(plugin, error.detail, error.mend) from error
     except (Exception, SystemExit) as error:
-        raise _broken(plugin, f"importing it raised {_shown(error)}") from error
-
-
-def _import_mend(plugin: Plugin, error: ImportError) -> str:
-    is_cores_own = plugin.distribution == PROJECT.replace("_", "-")
-    if (error.name or "").partition(".")[0] == PROJECT and not is_cores_own:
-        return f"install a version of {plugin.distribution} made for this formal-cluster"
-    return f"reinstall it with what it needs: pip install --force-reinstall {plugin.distribution}"
+        raise _broken(plugin, f"making an instance of it raised {shown(error)}") from error
 
 
 def _broken(plugin: Plugin, detail: str, mend: str | None = None) -> UnusablePlugin:
     mend = mend or f"upgrade {plugin.distribution} or report this to its authors"
     return UnusablePlugin(replace(plugin, status=PluginStatus.FAILED, detail=detail, mend=mend))
-
-
-def _shown(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"

@@ -10,7 +10,7 @@ The store:
 
     formation → genesis           restart, join, found, wait; an instance without a running etcd
     membership                    add, promote, remove; the leader's supervisor
-    steps, observations, members, identity, peer_status, presence
+    steps, observations, members, identity, peer_status, presence, log_position
                                   the values
 
 `member/`: this instance's etcd:
@@ -22,6 +22,9 @@ The store:
     process, launcher             the child that never outlives its supervisor
     etcd_command, etcd_log, readiness, failures
                                   how it is started, what it says, that it is ours, why it ended
+    rebuild → wal, replay, restore_tool
+                                  a stopped member's data becomes a new cluster's
+    wal_format                    etcd's write-ahead log, byte by byte
 
 `peers/`: the others:
 

@@ -8,7 +8,7 @@ import importlib.util
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -99,14 +99,14 @@ def search(configured: Path | None) -> Path:
         CannotStart: There is none.
     """
     if configured is not None:
-        if _is_program(configured):
+        if is_program(configured):
             return configured.absolute()
         raise CannotStart(
             f"store.etcd.binary is {configured}, which is not a program that may be run. "
             "Correct the path, or remove the setting to search for etcd"
         )
     for candidate in _candidates():
-        if _is_program(candidate):
+        if is_program(candidate):
             return candidate.absolute()
     raise CannotStart(
         f"no etcd program on PATH, in {', '.join(_USUAL_DIRECTORIES)} or in the Python package "
@@ -120,7 +120,7 @@ async def inspect(path: Path, *, allow_known_bad: bool) -> Binary:
     Raises:
         CannotStart: It is not etcd, or a version that must not be run.
     """
-    answer = await _ask(path, "--version")
+    answer = await ask(path, "--version")
     match = _VERSION.search(answer)
     if match is None:
         raise CannotStart(
@@ -129,7 +129,7 @@ async def inspect(path: Path, *, allow_known_bad: bool) -> Binary:
         )
     version = Version(*map(int, match.groups()))
     warning = check_version(version, allow_known_bad=allow_known_bad)
-    flags = frozenset(_FLAG.findall(await _ask(path, "--help")))
+    flags = frozenset(_FLAG.findall(await ask(path, "--help")))
     return Binary(path, version, flags, warning)
 
 
@@ -143,11 +143,17 @@ def _candidates() -> Iterator[Path]:
         yield Path(location) / "etcdbin" / "etcd"
 
 
-def _is_program(path: Path) -> bool:
+def is_program(path: Path) -> bool:
+    """Whether this user may run it."""
     return path.is_file() and os.access(path, os.X_OK)
 
 
-async def _ask(path: Path, *arguments: str) -> str:
+async def ask(path: Path, *arguments: str, env: Mapping[str, str] | None = None) -> str:
+    """What a program answers, on stdout and stderr, when it is called like this.
+
+    Raises:
+        CannotStart: It cannot be run, or does not end.
+    """
     command: Sequence[str] = (str(path), *arguments)
     try:
         process = await asyncio.create_subprocess_exec(
@@ -155,6 +161,7 @@ async def _ask(path: Path, *arguments: str) -> str:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
+            env=env,
         )
     except OSError as error:
         raise CannotStart(

@@ -98,6 +98,15 @@ def unusable(path: Path, error: OSError) -> CannotStart:
     )
 
 
+def sync_directory(path: Path) -> None:
+    """Let what was renamed or made in a directory survive a crash."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _has_wal(member: Path) -> bool:
     return any((member / "wal").glob("*.wal"))
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from formal_cluster_store_etcd.member.data_dir import DataDir, unusable
+from formal_cluster_store_etcd.member.data_dir import DataDir, sync_directory, unusable
 from formal_cluster_store_etcd.member.failures import CannotStart
 from formal_cluster_store_etcd.names import member_name
 from formal_cluster_store_etcd.planning.identity import Identity, Stage
@@ -73,11 +73,7 @@ def save(directory: DataDir, identity: Identity) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-        parent = os.open(directory.path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(parent)
-        finally:
-            os.close(parent)
+        sync_directory(directory.path)
     except OSError as error:
         raise unusable(directory.path, error) from error
 
