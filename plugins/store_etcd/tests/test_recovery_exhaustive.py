@@ -2,11 +2,11 @@
 
 Two voters of five and an instance without data are left. What the platform says of the three other
 voters, which are dead, changes at will from one decision to the next: that all have stopped (the
-cluster can get no quorum), or that one may be alive (it can). As in `test_formation_exhaustive`, in
-each state every instance may ask any other once more in its round, or decide on the answers it has,
-so any answer may be as old as the round, and anyone may be silent to anyone for as long as it likes,
-which covers crashes with the disk kept. An etcd that runs may be stopped at any time. Where it is
-said, instances may also lose their disks.
+cluster can get no quorum), or that one may be alive (it can). As in `test_formation_exhaustive`,
+in each state every instance may ask any other once more in its round, or decide on the answers it
+has, so any answer may be as old as the round, and anyone may be silent to anyone for as long as it
+likes, which covers crashes with the disk kept. An etcd that runs may be stopped at any time. Where
+it is said, instances may also lose their disks.
 
 What must never be: the old cluster's etcd running, or two restorations, once one has begun.
 """

@@ -35,7 +35,7 @@ from formal_cluster_store_etcd.planning.steps import (
 def plan(seen: Observation, rules: Rules) -> Step:
     """The next step, with what speaks for it."""
     clusters = running_clusters(seen)
-    if len(clusters) > 1 and any(cluster.lineage is None for cluster in clusters):
+    if len(clusters) > 1 and any(c.lineage is None and c.serving for c in clusters):
         return retract_or_wait(seen, _describe_unknown(clusters))
     cluster = clusters[0] if clusters else None
     if seen.own.has_data:

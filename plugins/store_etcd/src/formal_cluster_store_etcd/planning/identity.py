@@ -45,17 +45,6 @@ class Vote(BaseModel):
     incarnation: str
 
 
-class Kept(BaseModel):
-    """Data that was set aside: the directory, and the cluster it is of."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    directory: str
-    epoch: int
-    cluster_id: str | None
-    founded_at: float | None
-
-
 class Identity(BaseModel):
     """The content of the file.
 
@@ -77,8 +66,7 @@ class Identity(BaseModel):
         lifting: Whether it is taking the fence back. Then neither fence nor vote count.
         presumed_dead: The epoch for which an operator has vouched that whoever does not answer is
             dead; 0 if none has.
-        source: The directory whose data is restored.
-        kept: The best copy of the data that was set aside here.
+        source: The directory whose data is, or was, restored; until its etcd serves again.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -101,7 +89,6 @@ class Identity(BaseModel):
     lifting: bool = False
     presumed_dead: int = 0
     source: str | None = None
-    kept: Kept | None = None
 
     @property
     def has_data(self) -> bool:
@@ -133,6 +120,7 @@ class Identity(BaseModel):
                 "cluster_id": cluster_id,
                 "epoch": max(epoch, self.epoch, 1),
                 "founded_at": founded_at if founded_at is not None else self.founded_at,
+                "source": None,
             }
         )
 

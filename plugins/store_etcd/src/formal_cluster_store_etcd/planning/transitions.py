@@ -46,7 +46,6 @@ def restored(own: Identity, peer_url: str) -> Identity:
     return own.model_copy(
         update={
             "stage": Stage.FOUNDING,
-            "source": None,
             "cluster_id": None,
             "founded_at": None,
             "peer_url": peer_url,

@@ -47,7 +47,7 @@ def plan(seen: Observation, leaderless_s: float, rules: Rules) -> KeepRunning | 
             continue
         if cluster.outranks(seen.own) and cluster.serving:
             return StopEtcd(f"{cluster} too, and is to stay: {cluster.why(seen.own)}")
-        if cluster.outranks(seen.own) or cluster.lineage is None:
+        if cluster.outranks(seen.own) or (cluster.lineage is None and cluster.serving):
             advice = (
                 f"{cluster} too, and may be the one to stay. Start enough of its members "
                 "and this instance joins it, or stop all of its members"
