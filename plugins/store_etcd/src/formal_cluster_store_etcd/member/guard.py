@@ -63,29 +63,27 @@ class Guard:
         started, last_round = self._clock(), float("-inf")
         while True:
             await asyncio.sleep(_TICK_S)
-            leaderless_s = self._leaderless_s(place, since=started)
-            await self._note(place, leaderless_s)
-            if leaderless_s < _ANSWERS_S and self._clock() - last_round < _ROUND_S:
-                continue
+            stale_s = (
+                self._watch.stale_s if self._watch.cluster_id == place.own.cluster_id else None
+            )
+            runs_s = self._clock() - started
+            if stale_s is not None and stale_s < _ANSWERS_S:
+                await self._note_quorum(place)
+                if self._clock() - last_round < _ROUND_S:
+                    continue
+            else:
+                await place.heed_operator()
             last_round = self._clock()
             seen = await self._observer.look(place, running=await self._running_copy(place))
+            leaderless_s = runs_s if stale_s is None else min(stale_s, runs_s)
             decision = vigil.plan(seen, leaderless_s, self._rules)
             self._journal.write(decision, decision.evidence)
             if isinstance(decision, vigil.StopEtcd):
                 return decision.evidence
             self.advice, self.rivalled = decision.advice, decision.rivalled
 
-    def _leaderless_s(self, place: Workplace, *, since: float) -> float:
-        runs_s = self._clock() - since
-        follows = self._watch.cluster_id == place.own.cluster_id
-        stale_s = self._watch.stale_s if follows else None
-        return runs_s if stale_s is None else min(stale_s, runs_s)
-
-    async def _note(self, place: Workplace, leaderless_s: float) -> None:
+    async def _note_quorum(self, place: Workplace) -> None:
         """Keep what a recovery would need to know."""
-        if leaderless_s >= _ANSWERS_S:
-            await place.heed_operator()
-            return
         voters = {
             member.name: member.peer_urls[0]
             for member in self._watch.seen.members

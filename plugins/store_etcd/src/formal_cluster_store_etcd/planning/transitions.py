@@ -34,6 +34,7 @@ _UNFENCED: Final[Mapping[str, object]] = {
     "lifting": False,
     "presumed_dead": 0,
 }
+_FIRST: Final[Mapping[str, object]] = {"cluster_id": None, "founded_at": None}
 
 
 def identity_after(step: Step, own: Identity) -> Identity:
@@ -46,8 +47,7 @@ def restored(own: Identity, peer_url: str) -> Identity:
     return own.model_copy(
         update={
             "stage": Stage.FOUNDING,
-            "cluster_id": None,
-            "founded_at": None,
+            **_FIRST,
             "peer_url": peer_url,
             "voters": {own.member: peer_url},
         }
@@ -66,7 +66,7 @@ def _changes(step: Step, own: Identity) -> Mapping[str, object]:
             return {"stage": Stage.UNFORMED}
         case Found():
             founding = {"stage": Stage.FOUNDING, "epoch": step.epoch}
-            return {**_UNFENCED, **founding, "voters": {own.member: own.peer_url}}
+            return {**_UNFENCED, **founding, **_FIRST, "voters": {own.member: own.peer_url}}
         case Start(cluster_id=str()) | Join():
             return _joined(step, own)
         case _:
