@@ -5,6 +5,7 @@ The store:
     plugin, settings              the entry point and `[store.etcd]`
     store, condition              the driver: keys through the client, status from the supervisor
     supervisor                    starts and stops what runs beside the store's operations
+    commands                      `formal-cluster snapshot`
 
 `planning/`: what is decided (pure), and the values it is decided on:
 
@@ -24,6 +25,7 @@ The store:
                                   how it is started, what it says, that it is ours, why it ended
     rebuild → wal, replay, restore_tool
                                   a stopped member's data becomes a new cluster's
+    restore_snapshot              so does a snapshot
     wal_format                    etcd's write-ahead log, byte by byte
 
 `peers/`: the others:
@@ -39,6 +41,7 @@ The store:
     calls, endpoints, outcome, errors_map
                                   one request: where it goes, and what became of it
     watch_stream, watch_cursor    one stream; what has been delivered
+    snapshots                     all of a member's data as a file
     cluster_api, cluster_errors   questions to, and changes through, one given member
     rpc                           the only module that knows gRPC and etcd's protocol
 

@@ -23,6 +23,8 @@ _LENGTH_BITS: Final = (1 << 56) - 1
 _PADDED: Final = 0x80
 _ALIGNMENT: Final = 8
 _SECTOR: Final = 512
+_LONGEST: Final = 10 << 20
+"""etcd refuses longer records; so a longer one was never written."""
 _VARINT, _BYTES = 0, 2
 _POLYNOMIAL: Final = 0x82F63B78
 """Castagnoli's, reversed."""
@@ -98,8 +100,10 @@ def record_in(segment: Segment, frame: Frame) -> Record:
 
 
 def is_torn(segment: Segment, frame: Frame) -> bool:
-    """Whether a part of the frame never reached the disk: it is beyond the segment's end, or some
-    sector of it is all zeros."""
+    """Whether a part of the frame never reached the disk, by etcd's own rule: it goes on beyond the
+    segment's end, or some sector of it is all zeros."""
+    if frame.end - frame.start > _LONGEST:
+        return False
     at = frame.start + _LENGTH.size
     while at < min(frame.end, len(segment)):
         until = min(frame.end, (at // _SECTOR + 1) * _SECTOR)
