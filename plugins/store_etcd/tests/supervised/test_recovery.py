@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import random
-import shutil
 import socket
 import time
 from dataclasses import replace
 
 import pytest
+from click.testing import CliRunner, Result
 
 from formal_cluster.errors import OutcomeUnknown, Unavailable
 from formal_cluster.model import InstanceState, Role, StoreState, View
 from formal_cluster_store_etcd.client.etcd_client import EtcdClient
+from formal_cluster_store_etcd.commands.recover import recover
 from formal_cluster_store_etcd.member.requests import write_request
 from formal_cluster_store_etcd.peers.lineage import parse_lineage
 from formal_cluster_store_etcd.planning.lineage import KEY, Lineage
@@ -197,27 +198,43 @@ async def test_an_operator_can_vouch_for_the_deaths(fleet, start_all, eventually
     before = survivor.status.cluster_id
     await asyncio.gather(*(crash(instance) for instance in killed))
     await eventually(lambda: "--i-know-the-others-are-dead" in survivor.error, within=15)
-    request = write_request(survivor.data_dir)
+    told = await asyncio.to_thread(recover_command, survivor, "--i-know-the-others-are-dead")
+    assert 0 == told.exit_code, told.output
     await eventually(lambda: survivor.serves and survivor.status.cluster_id != before, within=20)
     assert b"kept" == (await survivor.store.get(b"key")).value
-    assert not request.exists()
     # The vouching is used up: those that come back join, and are waited for ever after.
     await start_all(killed)
     await eventually(lambda: all(i.serves for i in everyone), within=25)
     assert 1 == len({i.status.cluster_id for i in everyone})
 
 
+async def test_an_operators_word_is_dropped_while_a_quorum_answers(fleet, eventually):
+    (one,) = fleet(1, **FAST)
+    await one.start()
+    await eventually(lambda: one.serves)
+    before = one.status.cluster_id
+    request = write_request(one.data_dir)
+    await eventually(lambda: not request.exists())
+    assert before == one.status.cluster_id
+    assert one.serves
+
+
+def test_the_command_wants_to_be_meant_and_to_be_run_beside_the_data(fleet):
+    (one,) = fleet(1)
+    refused = recover_command(one)
+    assert 2 == refused.exit_code
+    assert "this may lose data and must be meant" in refused.output
+    refused = recover_command(one, "--i-know-the-others-are-dead")
+    assert "run this command where an instance keeps its data" in str(refused.exception)
+
+
 async def test_a_restoration_that_was_interrupted_is_finished_after_a_restart(
-    fleet, start_all, eventually, tmp_path
+    fleet, start_all, eventually
 ):
     voter, learner = await standing_by(fleet(2, **FAST), start_all, eventually)
     await voter.store.put(b"key", b"kept")
     before = learner.status.cluster_id
     await crash(voter)
-    hidden = learner.data_dir.parent / "hidden-etcdctl"
-    hidden.mkdir()
-    program = hidden / "etcd"
-    program.symlink_to(shutil.which("etcd"))
     say([learner], {voter.id: InstanceState.STOPPED})
     file = learner.data_dir / "formal-cluster.json"
     await eventually(
@@ -259,6 +276,17 @@ async def standing_by(everyone, start_all, eventually):
     (learner,) = (i for i in everyone if i is not voter)
     await eventually(lambda: knows_the_voters(learner, 1))
     return voter, learner
+
+
+def recover_command(instance, *options: str) -> Result:
+    settings = instance.data_dir.with_suffix(".toml")
+    settings.write_text(
+        "[discovery]\ndrivers = ['static']\n"
+        f"[discovery.static]\nself = '{instance.id}'\n"
+        f"instances = [{{ id = '{instance.id}', address = '{instance.instance.address}' }}]\n"
+        f"[store]\ndriver = 'etcd'\n[store.etcd]\ndata_dir = '{instance.data_dir}'\n"
+    )
+    return CliRunner().invoke(recover, [*options, "--config", str(settings)])
 
 
 def knows_the_voters(instance, count: int) -> bool:

@@ -92,6 +92,7 @@ class Guard:
         # What an operator has vouched for was for one loss of the quorum.
         known = {"presumed_dead": 0} | ({"voters": voters} if voters else {})
         await place.change(lambda own: own.model_copy(update=known))
+        await place.decline_operator()
 
     async def _running_copy(self, place: Workplace) -> Copy | None:
         own = place.own

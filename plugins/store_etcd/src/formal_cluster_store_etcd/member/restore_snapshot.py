@@ -101,7 +101,14 @@ def _founder(directory: DataDir, instance: Instance, settings: EtcdSettings) -> 
     peer_url = http_url(instance.address, instance.peer_port or settings.peer_port)
     before = identity_file.load(directory, instance.id, peer_url)
     fresh = Identity.fresh(instance.id, peer_url, identity_file.new_incarnation())
-    return fresh.model_copy(update={"stage": Stage.FOUNDING, "epoch": before.epoch + _EPOCHS_AHEAD})
+    return fresh.model_copy(
+        update={
+            "stage": Stage.FOUNDING,
+            "epoch": before.epoch + _EPOCHS_AHEAD,
+            "voters": {fresh.member: peer_url},
+            "source": "snapshot",
+        }
+    )
 
 
 def _put_in_place(directory: DataDir, restored: Path, own: Identity) -> None:

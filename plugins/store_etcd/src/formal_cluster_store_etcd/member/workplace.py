@@ -140,6 +140,16 @@ class Workplace:
             await self.change(lambda own: own.model_copy(update={"presumed_dead": own.epoch + 1}))
             await asyncio.to_thread(drop_request, self.directory)
 
+    async def decline_operator(self) -> None:
+        """An operator's request is not for a cluster that has a quorum.
+
+        Raises:
+            CannotStart: The directory cannot be changed.
+        """
+        if is_requested(self.directory):
+            self._logger.warning("a quorum answers; the request to recover is dropped")
+            await asyncio.to_thread(drop_request, self.directory)
+
     async def start_over(self) -> None:
         """Set the data aside and become a new member. The best copy set aside so far is kept.
 
