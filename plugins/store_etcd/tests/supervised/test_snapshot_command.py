@@ -126,20 +126,13 @@ async def test_an_instance_that_runs_is_not_touched(fleet, eventually, command, 
     await one.store.put(b"key", b"still serving")
 
 
-@pytest.mark.parametrize("damage", ["cut off", "changed", "no snapshot"])
-async def test_a_damaged_file_changes_nothing(fleet, eventually, command, file, damage):
+async def test_a_damaged_file_changes_nothing(fleet, eventually, command, file):
     (one,) = fleet(1)
     await serving(one, eventually)
     await one.store.put(b"key", b"kept")
     assert 0 == (await command(one, "save", file)).returncode
     await one.stop()
-    content = file.read_bytes()
-    damaged = {
-        "cut off": content[:-1024],
-        "changed": content[:5_000] + bytes([content[5_000] ^ 1]) + content[5_001:],
-        "no snapshot": b"hello",
-    }
-    file.write_bytes(damaged[damage])
+    file.write_bytes(file.read_bytes()[:-1_024])
     refused = await command(one, "restore", file)
     assert 1 == refused.returncode
     assert f"error: {file} is not a snapshot" in refused.stderr
@@ -157,7 +150,7 @@ async def test_without_an_etcd_nothing_is_saved_and_an_earlier_file_stays(fleet,
     assert [] == list(file.parent.glob(".saved*"))
 
 
-async def test_any_etcd_may_be_asked(fleet, command, file, etcd_start, tmp_path):
+async def test_any_etcd_may_be_asked(fleet, command, file, etcd_start):
     (one,) = fleet(1)
     other = etcd_start("other")
     saved = await command(one, "save", file, "--endpoint", str(other.endpoint))
@@ -168,18 +161,18 @@ async def test_any_etcd_may_be_asked(fleet, command, file, etcd_start, tmp_path)
         wrong.returncode,
         wrong.stderr,
     )
-    nowhere = tmp_path / "no" / "such" / "directory" / "file"
-    failed = await command(one, "save", nowhere, "--endpoint", str(other.endpoint))
-    assert (1, f"error: {nowhere} cannot be written: No such file or directory\n") == (
-        failed.returncode,
-        failed.stderr,
-    )
 
 
-async def test_a_file_that_is_not_there_is_named(fleet, command, file):
+async def test_a_file_that_cannot_be_read_or_written_is_named(fleet, command, file, etcd_start):
     (one,) = fleet(1)
-    failed = await command(one, "restore", file)
-    assert (1, f"error: {file} cannot be read: No such file or directory\n") == (
-        failed.returncode,
-        failed.stderr,
+    nowhere = file / "no" / "such" / "file"
+    unread = await command(one, "restore", nowhere)
+    unwritten = await command(one, "save", nowhere, "--endpoint", str(etcd_start("other").endpoint))
+    assert (1, f"error: {nowhere} cannot be read: No such file or directory\n") == (
+        unread.returncode,
+        unread.stderr,
+    )
+    assert (1, f"error: {nowhere} cannot be written: No such file or directory\n") == (
+        unwritten.returncode,
+        unwritten.stderr,
     )

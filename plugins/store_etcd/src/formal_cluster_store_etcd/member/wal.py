@@ -8,8 +8,9 @@ copy that has come furthest of all becomes the new cluster, they must not be dro
 were not acknowledged may be among them: to their writers the outcome was unknown anyway.
 
 What is checked: the framing of every record that is read, and the CRC of those in the last
-`_CHECKED` bytes, as computing it takes a minute for a gigabyte. What is older was synced to disk
-long before, and etcd itself checks all of it when it is started on the copy.
+`_CHECKED` bytes, as computing it in Python takes minutes for a gigabyte. What is older was synced
+to disk long before, and etcd itself checks all of it when it is started on the copy. A segment of
+64 MiB is read in about a second.
 
 Everything here blocks: call it in a thread.
 """

@@ -183,7 +183,7 @@ def varint(value: int) -> bytes:
 
 
 def crc32c(data: bytes, before: int = 0) -> int:
-    """The CRC-32C of what has the CRC-32C `before`, followed by `data`. About 15 MB/s."""
+    """The CRC-32C of what has the CRC-32C `before`, followed by `data`. Some 10 MB/s."""
     table, crc = _TABLE, before ^ 0xFFFFFFFF
     for byte in data:
         crc = table[(crc ^ byte) & 0xFF] ^ crc >> 8
