@@ -84,7 +84,7 @@ class EtcdSettings(DriverSettings):
     )
     recovery_after_s: float = Field(
         default=5.0,
-        ge=0,
+        ge=1,
         description="A cluster without a quorum for this long, seconds, is restored from the most "
         "advanced copy that is left, if the platform vouches that a majority of its members has "
         "stopped and everyone else agrees.",
