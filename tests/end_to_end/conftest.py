@@ -1,7 +1,7 @@
 """Three real instances, each `formal-cluster serve` with an etcd of its own, on loopback addresses.
 
     site            starts instances of your making
-    three           three of them, clustered, with a voter each
+    three           three of them, clustered, with a voter each, in a static list
 
 Ports are picked at random for each test. The kernel kills what a test run that is itself killed
 leaves behind (PDEATHSIG, through the store's launcher).
@@ -19,7 +19,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,12 +43,12 @@ pre_request := { "action": "block", "type": "block_with_formal_message" } if {
 }
 """
 CONFIG = """
-[discovery.static]
-self = "{id}"
-instances = [{instances}]
+{discovery}
 
 [store.etcd]
 data_dir = "{directory}/default.etcd"
+client_port = {client_port}
+peer_port = {peer_port}
 
 [policy]
 paths = ["{policy}"]
@@ -81,6 +81,7 @@ class Instance:
         self.home = home / name
         self.home.mkdir()
         self.log = self.home / "log"
+        self._environment: Mapping[str, str] = {}
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -98,11 +99,21 @@ class Instance:
             f"client_port = {self.client_port}, peer_port = {self.peer_port} }}"
         )
 
-    def configure(self, everyone: list[Instance], policy: Path) -> None:
+    def configure(
+        self, discovery: str, policy: Path, environment: Mapping[str, str] | None = None
+    ) -> None:
+        """Write its settings.
+
+        Args:
+            discovery: The settings' part about discovery, in TOML.
+            environment: Variables that it has besides those of this process.
+        """
+        self._environment = environment or {}
         text = CONFIG.format(
-            id=self.name,
-            instances=", ".join(instance.entry for instance in everyone),
+            discovery=discovery,
             directory=self.home,
+            client_port=self.client_port,
+            peer_port=self.peer_port,
             policy=policy,
             address=self.address,
             http_port=self.http_port,
@@ -116,7 +127,9 @@ class Instance:
             *("serve", "--config", str(self.home / "config.toml")),
         ]
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+            self._process = subprocess.Popen(
+                command, stdout=log, stderr=log, env={**os.environ, **self._environment}
+            )
 
     @property
     def pid(self) -> int:
@@ -174,15 +187,41 @@ class Site:
         self.policy.write_text(POLICY)
 
     def build(self, count: int) -> list[Instance]:
-        subnet = f"127.{random.randrange(1, 255)}.{random.randrange(255)}"
-        for number in range(count):
-            address = f"{subnet}.{number + 1}"
-            self.instances.append(
-                Instance("abcdefg"[number], address, _free_ports(address), self.home)
-            )
+        """Instances in a static list, with ports of their own each."""
+        for address in self.addresses(count):
+            self._add(address, _free_ports([address]))
+        entries = ", ".join(instance.entry for instance in self.instances)
         for instance in self.instances:
-            instance.configure(self.instances, self.policy)
+            discovery = f'[discovery.static]\nself = "{instance.name}"\ninstances = [{entries}]'
+            instance.configure(discovery, self.policy)
         return self.instances
+
+    def join(
+        self,
+        address: str,
+        ports: tuple[int, int, int],
+        discovery: str,
+        environment: Mapping[str, str],
+    ) -> Instance:
+        """One more instance, as its platform would start it. See `Instance.configure`."""
+        instance = self._add(address, ports)
+        instance.configure(discovery, self.policy, environment)
+        instance.start()
+        return instance
+
+    def addresses(self, count: int) -> list[str]:
+        """Loopback addresses in a subnet picked at random."""
+        subnet = f"127.{random.randrange(1, 255)}.{random.randrange(255)}"
+        return [f"{subnet}.{number + 1}" for number in range(count)]
+
+    def common_ports(self, addresses: list[str]) -> tuple[int, int, int]:
+        """Ports for all of these: no platform tells that an instance has other ones."""
+        return _free_ports(addresses)
+
+    def _add(self, address: str, ports: tuple[int, int, int]) -> Instance:
+        instance = Instance("abcdefg"[len(self.instances)], address, ports, self.home)
+        self.instances.append(instance)
+        return instance
 
     async def get(self, instance: Instance, path: str) -> dict[str, Any]:
         async with self.session.get(instance.url + path) as answer:
@@ -238,11 +277,19 @@ class Site:
             instance.reap()
 
 
-def _free_ports(address: str) -> tuple[int, int, int]:
+def _free_ports(addresses: list[str]) -> tuple[int, int, int]:
+    """Three ports that are free on every one of the addresses."""
+    first, *others = addresses
+    ports: list[int] = []
     with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_server((address, 0))) for _ in range(3)]
-        one, two, three = (each.getsockname()[1] for each in sockets)
-        return one, two, three
+        while len(ports) < 3:
+            port = stack.enter_context(socket.create_server((first, 0))).getsockname()[1]
+            with contextlib.suppress(OSError):
+                for address in others:
+                    stack.enter_context(socket.create_server((address, port)))
+                ports.append(port)
+    one, two, three = ports
+    return one, two, three
 
 
 @pytest.fixture

@@ -18,14 +18,16 @@ from pathlib import Path
 from typing import Any, Self
 
 from formal_cluster import status
+from formal_cluster.counters.clock import TOLERATED_LAG_MS
 from formal_cluster.decision import Decider, Observer
 from formal_cluster.decision_log import DecisionLog
+from formal_cluster.discovery.clock_bound import ClockBound
+from formal_cluster.discovery.drivers import create_drivers
 from formal_cluster.discovery.merge import MergedDiscovery
 from formal_cluster.errors import ConfigError, DiscoveryUnavailable, InputError, PluginError
 from formal_cluster.hookspecs import (
     ClusterInfo,
     CountersContext,
-    DiscoveryContext,
     EnrichmentContext,
     StoreContext,
 )
@@ -65,6 +67,7 @@ class Cluster:
         self._started_at = time.monotonic()
         self._assessed: tuple[float, ClusterInfo | None] = (0.0, None)
         self._instance: Instance
+        self._clock: ClockBound
         self._store: StateStore
         self._counters: Counters
         self._policies: PolicyHolder
@@ -109,6 +112,7 @@ class Cluster:
         self._policies = PolicyHolder(settings.policy, settings.counter)
         discovery = await self._start_discovery()
         self._instance = await _identify(discovery)
+        self._clock = ClockBound(discovery, tolerated_ms=TOLERATED_LAG_MS)
         self._store = self._plugins.create_store(
             StoreContext(self._instance, discovery, self._logger("store"))
         )
@@ -133,14 +137,10 @@ class Cluster:
         self._stack.push_async_callback(self._counters.stop)
         await self._counters.start()
         await self._stack.enter_async_context(self._policies.watching())
+        await self._stack.enter_async_context(self._clock.reading())
 
     async def _start_discovery(self) -> Discovery:
-        context = DiscoveryContext(self.settings.instance.id, self._logger("discovery"))
-        drivers = [
-            self._plugins.create_discovery(name, context)
-            for name in self.settings.discovery.drivers
-        ]
-        discovery = MergedDiscovery(drivers)
+        discovery = MergedDiscovery(create_drivers(self.settings, self._plugins.create_discovery))
         self._stack.push_async_callback(discovery.aclose)
         return discovery
 
@@ -235,7 +235,15 @@ class Cluster:
         why = status.unreachable(store, counters, max_stale_ms=self.settings.counters.max_stale_ms)
         state, reason = status.assess(store, why, self._store.capabilities)
         return status.ClusterStatus(
-            self._instance, state, reason, why is None, store, counters, self._policies.last_error
+            self._instance,
+            state,
+            reason,
+            why is None,
+            store,
+            counters,
+            policy_error=self._policies.last_error,
+            clock_error_bound_ms=self._clock.bound_ms,
+            clock_warning=self._clock.warning,
         )
 
     def _info(self) -> ClusterInfo:

@@ -15,7 +15,6 @@ This module is imported to show `formal-cluster --help`, so the rest of core is 
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable
 from contextlib import aclosing
@@ -103,12 +102,10 @@ def open_discovery(settings: Settings) -> Discovery:
     Raises:
         ConfigError, PluginError: A driver's settings are wrong, or it cannot be used.
     """
+    from formal_cluster.discovery.drivers import create_drivers
     from formal_cluster.discovery.merge import MergedDiscovery
-    from formal_cluster.hookspecs import DiscoveryContext
     from formal_cluster.plugins import PluginManager
 
-    plugins = PluginManager.from_settings(settings)
-    context = DiscoveryContext(settings.instance.id, logging.getLogger("formal_cluster.discovery"))
-    drivers = [plugins.create_discovery(name, context) for name in settings.discovery.drivers]
+    drivers = create_drivers(settings, PluginManager.from_settings(settings).create_discovery)
     # Alone, a driver speaks for itself: merged, its failure would be told twice, log and error.
     return drivers[0] if len(drivers) == 1 else MergedDiscovery(drivers)

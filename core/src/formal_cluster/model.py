@@ -39,7 +39,8 @@ class Instance:
     Attributes:
         id: The identity the platform gives it (ECS task ARN, pod UID) or the configured one.
             Two lives of one process share an id only if the platform says so.
-        address: IP address or host name that the other instances reach it at, without a port.
+        address: IP address or host name that the other instances reach it at, without a port. May
+            be empty for one that is STOPPED: nobody has to reach it, its id is the evidence.
         state: What the platform says of it.
         client_port: The state server's client port when it differs from the store's setting.
         peer_port: Likewise for the peer port.
@@ -64,8 +65,9 @@ class View:
 
     Attributes:
         instances: Sorted by id, ids unique.
-        complete: Whether an instance missing from the view is known not to exist. A driver that
-            could read only a part of its sources sets this to False.
+        complete: Whether the view has every instance that the platform tells of. A driver that
+            could read only a part of its sources sets this to False. That an instance is absent
+            is no evidence of its death, from a complete view either: only STOPPED is.
     """
 
     instances: tuple[Instance, ...]

@@ -26,7 +26,12 @@ from formal_cluster.model import (
 
 @runtime_checkable
 class Discovery(Protocol):
-    """Answers: which instances exist, and in what state?"""
+    """Answers: which instances exist, and in what state?
+
+    A driver may have an attribute `clock_error_bound_ms`: by how many milliseconds at most this
+    machine's clock is off, if its platform vouches for that, else None. It is read about once a
+    second and must not block; core shows it, and warns when it is more than the counters tolerate.
+    """
 
     async def identify(self) -> Instance:
         """This process's own instance.

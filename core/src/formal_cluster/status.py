@@ -22,6 +22,9 @@ class ClusterStatus:
         reason: Why the state is not `clustered`, with the mend where there is one; else None.
         reachable: Whether the counters' log is followed and current.
         policy_error: Why the newest policy files are not in force; None when they are.
+        clock_error_bound_ms: By how many milliseconds this machine's clock may be off; None if no
+            discovery driver knows.
+        clock_warning: What is wrong with that, with the mend; None if nothing is.
     """
 
     instance: Instance
@@ -31,6 +34,8 @@ class ClusterStatus:
     store: StoreStatus
     counters: CountersStatus
     policy_error: str | None = None
+    clock_error_bound_ms: float | None = None
+    clock_warning: str | None = None
 
     @property
     def peers(self) -> int:

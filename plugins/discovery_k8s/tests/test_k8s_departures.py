@@ -159,6 +159,10 @@ def test_a_node_that_is_not_known_to_be_ready_is_not(status):
     assert readiness_of({"metadata": {"uid": "new"}}) is None
 
 
+def test_a_node_that_does_not_say_since_when_it_is_ready_proves_nothing():
+    assert readiness_of(node("True")) is None
+
+
 def test_a_node_tells_its_zone():
     labels = {"topology.kubernetes.io/zone": "eu-1a"}
     assert "eu-1a" == zone_of({"metadata": {"labels": labels}})

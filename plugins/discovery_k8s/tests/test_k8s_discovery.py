@@ -5,6 +5,7 @@ Everything here goes by the Roles of the documentation and nothing more.
 
 from __future__ import annotations
 
+import asyncio
 import re
 
 import pytest
@@ -13,11 +14,14 @@ from formal_cluster.errors import DiscoveryError, DiscoveryUnavailable
 from formal_cluster.model import InstanceState
 from formal_cluster_conformance.k8s import documents
 from formal_cluster_conformance.k8s.world import ApiError
+from formal_cluster_discovery_k8s import looks as looking
 
 PODS, NODES, SERVICE = "formal-cluster", "formal-cluster-nodes", "formal-cluster-service"
 LABELS = {"app": "connector"}
 SELECTOR = "app=connector"
 SOON = 0.3
+MISSING = "an optional permission is missing"
+RBAC = "rbac.authorization.k8s.io/v1"
 
 
 @pytest.fixture
@@ -288,6 +292,37 @@ async def test_without_permission_to_read_nodes_a_vanished_pod_stays_unknown_and
     [said] = [record for record in caplog.records if "optional permission" in record.message]
     assert re.search("Without it: a pod that vanishes .* never known to be dead", said.reason)
     assert "kind: ClusterRole" in said.reason
+
+
+async def test_a_permission_that_was_given_and_taken_away_again_is_missed_again(
+    our_place, drive, watching, monkeypatch, caplog
+):
+    monkeypatch.setattr(looking, "_TRY_AGAIN_S", 0.01)
+    world = our_place.world
+    where = name_of(await world.node("n"))
+    pods = [
+        await world.running_pod(f"p{n}", f"10.0.0.{n}", labels=LABELS, node=where, grace_s=0)
+        for n in (1, 2, 3)
+    ]
+    kubeconfig = await our_place.kubeconfig(PODS)
+    driver = drive(kubeconfig=kubeconfig, label_selector=SELECTOR, gone_margin=SOON)
+
+    async def missed(times):
+        async with asyncio.timeout(20):
+            while times > [r.message for r in caplog.records].count(MISSING):
+                await asyncio.sleep(0.01)
+
+    async with watching(driver) as views:
+        await views.until({"10.0.0.1": "running", "10.0.0.2": "running", "10.0.0.3": "running"})
+        await missed(1)
+        await our_place.kubeconfig(NODES)
+        await world.vanish(pods[0])
+        await views.until({"10.0.0.1": "stopped", "10.0.0.2": "running", "10.0.0.3": "running"})
+        name = f"{our_place.namespace}-{NODES}"
+        await world.delete(documents.named("ClusterRoleBinding", name, RBAC))
+        await world.vanish(pods[1])
+        await missed(2)
+    assert 2 == [r.message for r in caplog.records].count(MISSING)
 
 
 async def test_a_pod_whose_labels_changed_is_not_dead_until_it_is(place, node, drive, watching):

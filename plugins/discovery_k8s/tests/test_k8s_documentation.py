@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from pathlib import Path
 
@@ -55,7 +56,7 @@ def test_each_binding_binds_an_existing_role_to_the_account_of_the_pods():
         account = manifest("ServiceAccount", subject["name"])["metadata"]
         assert (account["name"], account["namespace"]) == (subject["name"], subject["namespace"])
         assert POD["serviceAccountName"] == account["name"]
-    assert 2 == len(bindings)
+    assert 3 == len(bindings)
 
 
 def test_everything_selects_the_pods_of_the_deployment():
@@ -66,6 +67,17 @@ def test_everything_selects_the_pods_of_the_deployment():
     assert labels == manifest("Service", "connector-peers")["spec"]["selector"]
     budget = manifest("PodDisruptionBudget", "connector")
     assert labels == budget["spec"]["selector"]["matchLabels"]
+
+
+def test_the_stateful_set_runs_the_same_pods_on_disks_that_stay():
+    spec = manifest("StatefulSet", "connector")["spec"]
+    [claim] = spec.pop("volumeClaimTemplates")
+    assert claim["metadata"]["name"] == CONTAINER["volumeMounts"][0]["name"]
+    assert manifest("Service", spec.pop("serviceName"))
+    assert "Parallel" == spec.pop("podManagementPolicy")
+    expected = copy.deepcopy(DEPLOYMENT["spec"])
+    del expected["strategy"], expected["template"]["spec"]["volumes"]
+    assert expected == spec
 
 
 def test_the_network_policy_opens_the_cluster_ports_to_the_pods_alone():

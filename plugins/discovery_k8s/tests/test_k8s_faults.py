@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import threading
 import time
 
 import pytest
+from aiohttp import web
 
 from formal_cluster.errors import DiscoveryUnavailable
-from formal_cluster_conformance.k8s import ApiServer, documents
+from formal_cluster_conformance.k8s import ApiServer, credentials, documents
 from formal_cluster_conformance.k8s.resources import PODS, Target
 
 LABELS = {"app": "connector"}
@@ -39,6 +41,20 @@ def counted(server, verb, resource="pods"):
     return sum((r.verb, r.resource) == (verb, resource) for r in server.requests)
 
 
+def a_pod(version, address):
+    metadata = {"name": address, "uid": address, "resourceVersion": version}
+    return {"metadata": metadata, "status": {"phase": "Running", "podIP": address}}
+
+
+def a_list(version, address):
+    items = [a_pod(version, address)]
+    return json.dumps({"metadata": {"resourceVersion": version}, "items": items})
+
+
+def an_event(version, address):
+    return json.dumps({"type": "ADDED", "object": a_pod(version, address)}) + "\n"
+
+
 # ── watches ──────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -65,6 +81,13 @@ async def test_a_watch_that_was_cut_is_resumed_without_a_new_list(watched):
     place.server.watches[0].drop()
     await b_is_noticed(place, views)
     assert 1 == counted(place.server, "list")
+
+
+async def test_a_watch_that_was_cut_and_goes_on_at_once_is_no_warning(watched, caplog):
+    place, views = watched
+    place.server.watches[0].drop()
+    await b_is_noticed(place, views)
+    assert [] == [record.message for record in caplog.records if record.levelno > logging.INFO]
 
 
 async def test_a_watch_that_has_gone_silent_is_noticed_and_resumed(watched):
@@ -267,6 +290,59 @@ async def test_no_thread_is_left_when_the_driver_is_closed(our_place, drive, wat
     async with asyncio.timeout(5):
         while any(thread.name == "formal-cluster-k8s" for thread in threading.enumerate()):
             await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+async def stranger(tmp_path):
+    """Kubernetes according to whatever is on the way there: each answer is the next of a list."""
+    answers = []
+
+    async def answer(request):
+        return web.Response(text=answers.pop(0), content_type="application/json")
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", answer)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    host, port = runner.addresses[0][:2]
+    kubeconfig = credentials.write_kubeconfig(
+        tmp_path / "kubeconfig",
+        url=f"http://{host}:{port}",
+        token="any",
+        ca_file=None,
+        namespace="proxies",
+    )
+    yield answers, kubeconfig
+    await runner.cleanup()
+
+
+@pytest.mark.parametrize("body", ["", "null", "[]", "{}", '{"metadata": {}}', "<html>"])
+async def test_an_answer_that_is_not_of_kubernetes_is_unknown(stranger, drive, body):
+    answers, kubeconfig = stranger
+    answers.append(body)
+    with pytest.raises(DiscoveryUnavailable, match="broke off"):
+        await drive(kubeconfig=kubeconfig, label_selector=SELECTOR).discover()
+
+
+@pytest.mark.parametrize(
+    "line", ["null", "[]", "{}", '{"type": "ADDED"}', '{"type": "ADDED", "object": {}}', "<html>"]
+)
+async def test_a_watch_that_tells_of_no_events_of_kubernetes_is_resumed(
+    stranger, drive, watching, line
+):
+    answers, kubeconfig = stranger
+    answers += [a_list("1", A), f"{line}\n", an_event("2", B)]
+    driver = drive(kubeconfig=kubeconfig, label_selector=SELECTOR)
+    async with watching(driver) as views:
+        await views.until({A: "running", B: "running"})
+
+
+async def test_an_empty_list_may_be_null(stranger, drive):
+    answers, kubeconfig = stranger
+    answers.append('{"metadata": {"resourceVersion": "1"}, "items": null}')
+    with pytest.raises(DiscoveryUnavailable, match="there are no pods"):
+        await drive(kubeconfig=kubeconfig, label_selector=SELECTOR).discover()
 
 
 async def test_a_server_that_is_not_there_is_unknown_and_found_when_it_is(

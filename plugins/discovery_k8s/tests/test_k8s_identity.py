@@ -28,6 +28,14 @@ def test_all_addresses_of_a_dual_stack_pod_are_known(tmp_path: Path):
     assert ("10.0.0.1", "fd00::1") == around.addresses
 
 
+@pytest.mark.parametrize("given", ["$(POD_IP)", "10.0.0.1,connector-0"])
+def test_an_address_that_is_none_is_refused_with_the_mend(tmp_path: Path, given: str):
+    with pytest.raises(
+        DiscoveryError, match=r"POD_IP or POD_IPS is .*Set POD_IP from status\.podIP"
+    ):
+        look_around({**DOWNWARD, "POD_IPS": given}, tmp_path, "some-node", outside=False)
+
+
 def test_without_it_the_host_name_and_the_mounted_namespace_tell(tmp_path: Path):
     (tmp_path / "namespace").write_text("proxies\n")
     expected = Surroundings("connector-0", "proxies", None, ())

@@ -19,6 +19,7 @@ import click
 
 from formal_cluster.cli.options import config_option, json_option
 from formal_cluster.commands import open_discovery
+from formal_cluster.discovery.clock_bound import clock_error_bound_ms
 from formal_cluster.errors import DiscoveryError
 from formal_cluster.logs import configure_logging
 from formal_cluster.model import Instance, InstanceState, View
@@ -59,7 +60,8 @@ async def _run(settings: Settings, *, as_json: bool, watch: bool) -> None:
         me = await _identified(discovery)
         my_id = me.id if isinstance(me, Instance) else None
         if not watch:
-            _show(await discovery.discover(), my_id, as_json=as_json, indent=2)
+            view = await discovery.discover()
+            _show(view, my_id, clock_error_bound_ms(discovery), as_json=as_json, indent=2)
             if isinstance(me, DiscoveryError):
                 raise me
             return
@@ -67,7 +69,7 @@ async def _run(settings: Settings, *, as_json: bool, watch: bool) -> None:
             click.echo(f"warning: {me}", err=True)
         async with aclosing(discovery.watch()) as views:
             async for view in views:
-                _show(view, my_id, as_json=as_json, indent=None)
+                _show(view, my_id, clock_error_bound_ms(discovery), as_json=as_json, indent=None)
 
 
 async def _identified(discovery: Discovery) -> Instance | DiscoveryError:
@@ -78,11 +80,12 @@ async def _identified(discovery: Discovery) -> Instance | DiscoveryError:
         return error
 
 
-def document(view: View, my_id: str | None) -> dict[str, Any]:
+def document(view: View, my_id: str | None, clock_bound_ms: float | None) -> dict[str, Any]:
     """A view as `--json` prints it."""
     return {
         "self": my_id,
         "complete": view.complete,
+        "clock_error_bound_ms": clock_bound_ms,
         "instances": [_row(instance) for instance in view.instances],
     }
 
@@ -100,14 +103,21 @@ def _row(instance: Instance) -> dict[str, Any]:
     }
 
 
-def _show(view: View, my_id: str | None, *, as_json: bool, indent: int | None) -> None:
+def _show(
+    view: View,
+    my_id: str | None,
+    clock_bound_ms: float | None,
+    *,
+    as_json: bool,
+    indent: int | None,
+) -> None:
     if as_json:
-        click.echo(json.dumps(document(view, my_id), indent=indent))
+        click.echo(json.dumps(document(view, my_id, clock_bound_ms), indent=indent))
     else:
-        _print(view, my_id)
+        _print(view, my_id, clock_bound_ms)
 
 
-def _print(view: View, my_id: str | None) -> None:
+def _print(view: View, my_id: str | None, clock_bound_ms: float | None) -> None:
     from rich.console import Console
     from rich.table import Column, Table
     from rich.text import Text
@@ -128,6 +138,8 @@ def _print(view: View, my_id: str | None) -> None:
     console.print(table)
     completeness = "complete" if view.complete else "incomplete: there may be more instances"
     console.print(f"{len(view.instances)} instances, * is this one; {completeness}", soft_wrap=True)
+    if clock_bound_ms is not None:
+        console.print(f"this machine's clock is off by at most {clock_bound_ms:g} ms")
 
 
 def _started(seconds: float | None) -> str:

@@ -61,6 +61,8 @@ def _show(document: dict[str, Any]) -> None:
     )
     if document["policy_error"]:
         console.print(f"[red]policies:[/] {document['policy_error']}")
+    if document["clock"]["warning"]:
+        console.print(f"[red]clock:[/] {document['clock']['warning']}")
     table = Table("member", "address", "role", "healthy", "leader")
     for member in document["members"]:
         healthy = {True: "yes", False: "[red]no[/]", None: "?"}[member["healthy"]]

@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
 
+from formal_cluster.discovery.clock_bound import clock_error_bound_ms
 from formal_cluster.discovery.health_log import HealthLog
 from formal_cluster.errors import DiscoveryError, DiscoveryUnavailable
 from formal_cluster.model import Instance, InstanceState, View
@@ -59,6 +60,12 @@ class MergedDiscovery:
             raise ValueError("MergedDiscovery needs at least one driver")
         self._drivers = tuple(drivers)
         self._health = [HealthLog(_log, _name(driver)) for driver in drivers]
+
+    @property
+    def clock_error_bound_ms(self) -> float | None:
+        """The smallest bound of the drivers' clock error, as all of them bound the same clock."""
+        bounds = [clock_error_bound_ms(driver) for driver in self._drivers]
+        return min((bound for bound in bounds if bound is not None), default=None)
 
     async def identify(self) -> Instance:
         """What the first driver says.

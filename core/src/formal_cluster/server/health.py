@@ -55,6 +55,10 @@ def describe(status: ClusterStatus) -> dict[str, Any]:
             "pending": counters.pending,
         },
         "policy_error": status.policy_error,
+        "clock": {
+            "error_bound_ms": status.clock_error_bound_ms,
+            "warning": status.clock_warning,
+        },
     }
 
 

@@ -17,13 +17,15 @@ stopped while its containers run on, unsupervised: unknown too.
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from formal_cluster.model import InstanceState
 from formal_cluster_discovery_ecs.metadata import preferred
+
+if TYPE_CHECKING:
+    import datetime
 
 Document = Mapping[str, Any]
 

@@ -114,7 +114,7 @@ class KubernetesApi:
         token: str | None = None
         while True:
             page = await self._run(partial(client.list_page, query, limit, token))
-            items += page["items"]
+            items += page.get("items") or ()  # an empty list may be written as null
             metadata = page["metadata"]
             token = metadata.get("continue")
             if not token:

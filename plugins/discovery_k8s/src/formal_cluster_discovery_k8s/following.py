@@ -71,7 +71,9 @@ class Follower:
                 self._failures += 1
             except DiscoveryUnavailable as error:
                 self._failures += 1
-                self._health.failed(str(error))
+                # A watch that breaks once is an everyday matter: proxies cut those that are quiet.
+                if self._version is None or self._failures > 1:
+                    self._health.failed(str(error))
                 wait = error.retry_after_s if isinstance(error, Refused) else 0.0
             if self._failures:
                 wait = max(wait, BACKOFF.after(self._failures))

@@ -7,6 +7,7 @@ a host name, and its namespace is mounted beside the service account's token.
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,13 +46,15 @@ def look_around(
 
     Args:
         outside: Credentials come from a kubeconfig, so the host name need not be a pod's.
+
+    Raises:
+        DiscoveryError: An address is none.
     """
-    addresses = environment.get("POD_IPS") or environment.get("POD_IP") or ""
     return Surroundings(
         name=environment.get("POD_NAME") or (None if outside else hostname),
         namespace=environment.get("POD_NAMESPACE") or _mounted_namespace(service_account),
         uid=environment.get("POD_UID") or None,
-        addresses=tuple(part.strip() for part in addresses.split(",") if part.strip()),
+        addresses=_addresses(environment.get("POD_IPS") or environment.get("POD_IP") or ""),
     )
 
 
@@ -73,6 +76,19 @@ def settle_namespace(configured: str | None, own: str | None, of_context: str | 
             "the kubeconfig's context says; set discovery.k8s.namespace"
         )
     return namespace
+
+
+def _addresses(text: str) -> tuple[str, ...]:
+    addresses = tuple(part.strip() for part in text.split(",") if part.strip())
+    for address in addresses:
+        try:
+            ipaddress.ip_address(address)
+        except ValueError as error:
+            raise DiscoveryError(
+                f"POD_IP or POD_IPS is {text!r}: {error}. Set POD_IP from status.podIP, POD_IPS "
+                "from status.podIPs"
+            ) from error
+    return addresses
 
 
 def _mounted_namespace(service_account: Path) -> str | None:

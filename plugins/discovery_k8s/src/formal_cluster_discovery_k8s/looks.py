@@ -105,7 +105,7 @@ class Looks:
         if now < self._refused_until.get(permission, now):
             raise Forbidden(f"{permission.resource} may not be read")
         try:
-            return await read(permission)
+            document = await read(permission)
         except Forbidden as error:
             if permission not in self._refused_until:
                 self._logger.warning(
@@ -113,3 +113,5 @@ class Looks:
                 )
             self._refused_until[permission] = now + _TRY_AGAIN_S
             raise
+        self._refused_until.pop(permission, None)
+        return document

@@ -21,11 +21,11 @@ class Readiness(NamedTuple):
 
 
 def readiness_of(node: Document) -> Readiness | None:
-    """Since when the node is Ready; None while it is not."""
-    metadata = node["metadata"]
+    """Since when the node is Ready; None while it is not, or if nothing tells since when."""
     for condition in node.get("status", {}).get("conditions") or ():
         if condition["type"] == "Ready" and condition["status"] == "True":
-            return Readiness(metadata["uid"], condition.get("lastTransitionTime") or "")
+            since = condition.get("lastTransitionTime")
+            return Readiness(node["metadata"]["uid"], since) if since else None
     return None
 
 

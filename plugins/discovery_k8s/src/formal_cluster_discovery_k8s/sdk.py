@@ -221,7 +221,7 @@ def _method(client: ApiClient, verb: str, permission: Permission) -> Callable[..
 def _document(response: HTTPResponse, interrupt: Interrupt) -> Document:
     try:
         with closing(response), interrupt.covers(response):
-            document: Document = json.loads(response.data)
+            document = _checked(json.loads(response.data))
     except (HTTPError, OSError, ValueError) as error:
         raise DiscoveryUnavailable(
             f"the Kubernetes API server's answer broke off ({error}); it is tried again"
@@ -239,7 +239,9 @@ def _lines(response: HTTPResponse) -> Iterator[bytes]:
 
 def _event(line: bytes, query: Query) -> Document:
     event: Document = json.loads(line)
-    if event["type"] == "ERROR":
+    if not isinstance(event, dict) or not isinstance(event.get("object"), dict):
+        raise ValueError("a line of it is no event")  # noqa: TRY004  as for broken JSON
+    if event.get("type") == "ERROR":
         status = event["object"]
         raise refusal(
             status.get("code", 500),
@@ -248,4 +250,18 @@ def _event(line: bytes, query: Query) -> Document:
             permission=query.permission,
             namespace=query.namespace,
         )
+    _checked(event["object"])
     return event
+
+
+def _checked(document: Any) -> Document:
+    """An object or a list. Something on the way, a proxy perhaps, may answer with other JSON.
+
+    Raises:
+        ValueError: It is none.
+    """
+    metadata = document.get("metadata") if isinstance(document, dict) else None
+    if not isinstance(metadata, dict) or "resourceVersion" not in metadata:
+        raise ValueError("it is no object of Kubernetes")
+    checked: Document = document
+    return checked

@@ -53,7 +53,9 @@ async def listening(
                 task.cancel()
             await asyncio.gather(*unfinished, return_exceptions=True)
             for transport in transports:
-                transport.abort()
+                # A TLS transport that was closed twice has no protocol to abort before 3.11.5.
+                with contextlib.suppress(AttributeError):
+                    transport.abort()
             for connection in unfinished.values():
                 connection.close()
             # Each connection learns of its end in the next round of the event loop.
