@@ -30,8 +30,8 @@ from formal_cluster_store_etcd.planning.steps import (
     Start,
     Step,
     WithdrawConsent,
-    identity_after,
 )
+from formal_cluster_store_etcd.planning.transitions import identity_after
 
 Planner = Callable[[Observation, Rules], Step]
 

@@ -9,6 +9,7 @@ import pytest
 from formal_cluster.model import Instance, InstanceState
 from formal_cluster_store_etcd.planning.formation import plan
 from formal_cluster_store_etcd.planning.identity import Consent, Identity, Stage
+from formal_cluster_store_etcd.planning.lineage import Ancestor, Lineage
 from formal_cluster_store_etcd.planning.members import ClusterMember
 from formal_cluster_store_etcd.planning.observations import LiveEtcd, NoEtcd, Silent, Stranger
 from formal_cluster_store_etcd.planning.peer_status import status_of
@@ -55,8 +56,16 @@ def listed(name: str, *, learner=False, started=True) -> ClusterMember:
     )
 
 
-def live(*members: ClusterMember, cluster="c1", serving=True) -> LiveEtcd:
-    return LiveEtcd(cluster, members, serving)
+def lineage_of(cluster: str, *, epoch=1, founded_at=0.0, after: str | None = None) -> Lineage:
+    ancestors = () if after is None else (Ancestor(epoch=epoch - 1, cluster_id=after),)
+    return Lineage(
+        epoch=epoch, cluster_id=cluster, ancestors=ancestors, founded_at=founded_at, founder="a"
+    )
+
+
+def live(*members: ClusterMember, cluster="c1", serving=True, lineage=True) -> LiveEtcd:
+    known = lineage_of(cluster) if lineage is True else lineage
+    return LiveEtcd(cluster, members, serving, known or None, members[0].name)
 
 
 def seen(own: Identity, probes, **changes) -> Observation:
@@ -204,8 +213,8 @@ def test_an_address_that_still_belongs_to_an_earlier_member_is_not_started_on():
     assert isinstance(step(identity("b"), {"a": live(listed("a"), earlier)}), Join)
 
 
-def test_two_clusters_are_reported_and_none_is_joined():
-    probes = {"a": live(listed("a")), "c": live(listed("c"), cluster="c2")}
+def test_two_clusters_are_reported_and_none_is_joined_while_a_lineage_is_not_known():
+    probes = {"a": live(listed("a")), "c": live(listed("c"), cluster="c2", lineage=None)}
     found = step(identity("b"), probes)
     assert isinstance(found, Wait)
     assert "cluster c1 runs at a, cluster c2 runs at c" in found.evidence
@@ -246,8 +255,8 @@ def test_a_member_at_a_new_address_starts_over_only_if_the_cluster_serves_withou
 
 
 @pytest.mark.parametrize("stage", [Stage.MEMBER, Stage.FOUNDING])
-def test_data_of_another_cluster_than_the_one_that_runs_is_left_to_the_operator(stage):
+def test_data_beside_a_cluster_of_unknown_lineage_is_left_to_the_operator(stage):
     own = identity("b", stage=stage, cluster_id="c9" if stage is Stage.MEMBER else None)
-    found = step(own, {"a": live(listed("a"))})
+    found = step(own, {"a": live(listed("a"), lineage=None)})
     assert isinstance(found, Wait)
     assert "move its data directory away" in found.evidence

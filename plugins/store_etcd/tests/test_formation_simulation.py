@@ -18,6 +18,7 @@ import pytest
 from formal_cluster.model import Instance
 from formal_cluster_store_etcd.planning import formation
 from formal_cluster_store_etcd.planning.identity import Identity, Stage
+from formal_cluster_store_etcd.planning.lineage import Lineage
 from formal_cluster_store_etcd.planning.members import ClusterMember
 from formal_cluster_store_etcd.planning.observations import LiveEtcd, NoEtcd, Probe
 from formal_cluster_store_etcd.planning.peer_status import status_of
@@ -30,8 +31,8 @@ from formal_cluster_store_etcd.planning.steps import (
     Step,
     Wait,
     WithdrawConsent,
-    identity_after,
 )
+from formal_cluster_store_etcd.planning.transitions import identity_after
 
 Planner = Callable[[Observation, Rules], Step]
 Action = tuple[str, int, int]
@@ -127,8 +128,12 @@ class World:
         if peer.etcd_runs:
             assert peer.disk.data is not None
             members = tuple(self.clusters[peer.disk.data].values())
+            cluster_id = f"{peer.disk.data:x}"
             node.probes[peer.instance.id] = LiveEtcd(
-                f"{peer.disk.data:x}", members, self._serves(peer.disk.data)
+                cluster_id,
+                members,
+                self._serves(peer.disk.data),
+                Lineage(epoch=1, cluster_id=cluster_id, founded_at=0, founder="-"),
             )
         else:
             node.probes[peer.instance.id] = NoEtcd(status_of(peer.disk.identity, None))

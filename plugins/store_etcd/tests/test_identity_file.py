@@ -98,19 +98,41 @@ def test_two_supervisors_cannot_share_a_directory(directory):
     DataDir.open(directory.path).close()
 
 
-def test_the_newest_data_set_aside_is_kept(directory):
-    for expected in ("set-aside-1", "set-aside-2"):
+def test_of_the_data_set_aside_the_newest_and_a_chosen_one_are_kept(directory):
+    for number in range(4):
         write_data(directory)
-        directory.set_member_aside()
-        assert [expected] == [path.name for path in directory.path.glob("set-aside-*")]
+        directory.set_member_aside(f"label {number}")
+    directory.delete_set_asides(but="set-aside-2")
+    assert {"set-aside-2": "label 1", "set-aside-4": "label 3"} == directory.set_asides()
     assert not directory.has_data
 
 
-def test_leftovers_without_data_do_not_push_data_out(directory):
+def test_leftovers_without_data_or_without_a_label_are_no_copies(directory):
     write_data(directory)
     directory.set_member_aside()
-    for expected in ({"set-aside-1", "set-aside-2"}, {"set-aside-1", "set-aside-3"}):
-        (directory.path / "member" / "snap").mkdir(parents=True)
-        assert directory.has_leftovers
-        directory.set_member_aside()
-        assert expected == {path.name for path in directory.path.glob("set-aside-*")}
+    (directory.path / "member" / "snap").mkdir(parents=True)
+    assert directory.has_leftovers
+    directory.set_member_aside("label")
+    assert {} == directory.set_asides()
+
+
+def test_restored_data_takes_the_place_of_the_members_once(directory):
+    write_data(directory)
+    (directory.restored / "wal").mkdir(parents=True)
+    for _ in range(2):
+        directory.adopt_restored()
+        assert ["member", "set-aside-1"] == sorted(
+            path.name for path in directory.path.iterdir() if path.is_dir()
+        )
+    assert not directory.has_data
+
+
+def test_restored_data_that_was_lost_is_not_founded_anew(directory):
+    own = Identity.fresh("a", URL, "00000001").model_copy(
+        update={"stage": Stage.FOUNDING, "source": "member", "epoch": 2}
+    )
+    identity_file.save(directory, own)
+    directory.restored.mkdir()
+    assert own == identity_file.load(directory, "a", URL)
+    directory.discard_restored()
+    assert Stage.UNFORMED is identity_file.load(directory, "a", URL).stage

@@ -11,7 +11,9 @@ The store:
 
 `planning/`: what is decided (pure), and the values it is decided on:
 
-    formation → genesis           restart, join, found, wait; an instance without a running etcd
+    formation → genesis, recovery restart, join, found, restore, wait; an instance without a running
+                                  etcd
+    vigil → gate                  whether an etcd that runs is to be stopped; who could still vote
     membership → removal          add, promote, remove, hand over; the leader's supervisor
     maintenance                   compact, defragment, disarm, warn
     leaving                       how long an instance that is stopped waits for the others
@@ -23,7 +25,8 @@ The store:
     member_runner                 prepare, find the place in the cluster, start, and over again
     workplace                     what that needs: binary, data_dir, identity_file, ports,
                                   scheme_change
-    former                        carries out what `formation` decides
+    former, guard, observer       carry out what `formation` and `vigil` decide, on what they see
+    copies_on_disk, requests      what a recovery needs to know of this disk and of the operator
     status_server                 what the others are told while no etcd runs here
     process, launcher             the child that never outlives its supervisor
     etcd_command, etcd_log, readiness, failures
@@ -37,6 +40,7 @@ The store:
 
     views, probe                  what is known of them: discovery, their peer ports
     cluster_watch                 quorum, members and their health; sets the client's endpoints
+    lineage                       says in the store which cluster it goes back to
     announcer                     tells the cluster that this instance is there
     leader → leader_memory        carries out what `membership` decides
     leaver, maintenance           carry out what `leaving` and `planning.maintenance` decide

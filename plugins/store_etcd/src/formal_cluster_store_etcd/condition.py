@@ -45,10 +45,12 @@ def _state(supervisor: Supervisor, stale_s: float | None) -> tuple[StoreState, s
     runner = supervisor.runner
     if supervisor.crash is not None:
         return StoreState.FAILED, supervisor.crash
+    if runner.rivalled:
+        return StoreState.FAILED, runner.advice
     if stale_s is not None and stale_s < _SERVING_S:
         return StoreState.SERVING, None
     if stale_s is not None:
-        why = runner.problem or "start those of its members that do not run, or mend the network"
+        why = runner.problem or runner.advice or "mend the network, or wait for a new leader"
         return StoreState.NO_QUORUM, f"no quorum has answered for {stale_s:.0f} s: {why}"
     if runner.problem is not None:
         return StoreState.FAILED, runner.problem

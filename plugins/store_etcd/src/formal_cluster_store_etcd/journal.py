@@ -15,6 +15,7 @@ from formal_cluster.protocols import JournalEntry
 
 _KEPT: Final = 200
 _WAIT: Final = "Wait"
+DRY_RUN: Final = "store.etcd.dry_run is set"
 
 
 class Book:

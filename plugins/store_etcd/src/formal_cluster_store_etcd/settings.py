@@ -121,6 +121,13 @@ class EtcdSettings(DriverSettings):
         description="Founding a new cluster needs the consent of every instance; after this many "
         "seconds without it, of a majority.",
     )
+    recovery_after_s: float = Field(
+        default=5.0,
+        ge=1,
+        description="A cluster without a quorum for this long, seconds, is restored from the most "
+        "advanced copy that is left, if the platform vouches that a majority of its members has "
+        "stopped and everyone else agrees.",
+    )
     stop_grace_s: float = Field(
         default=5.0,
         gt=0,

@@ -4,32 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
 from typing import Final
 
-from formal_cluster.model import InstanceState
-from formal_cluster_store_etcd.journal import Book, Journal
+from formal_cluster_store_etcd.journal import DRY_RUN, Book, Journal
+from formal_cluster_store_etcd.member.observer import Observer
 from formal_cluster_store_etcd.member.workplace import Workplace
 from formal_cluster_store_etcd.peers.cluster_watch import ClusterWatch
-from formal_cluster_store_etcd.peers.probe import Prober
-from formal_cluster_store_etcd.peers.views import Views
 from formal_cluster_store_etcd.planning import formation
 from formal_cluster_store_etcd.planning.steps import (
+    Fence,
     Found,
     Intend,
+    IntendRestore,
     Join,
     Observation,
+    Restore,
     Retract,
+    RetractRestore,
     Rules,
     SetAside,
     Start,
     Wait,
     WithdrawConsent,
-    identity_after,
 )
+from formal_cluster_store_etcd.planning.transitions import identity_after
 
 _TICK_S: Final = 0.5
+_HELD_BACK: Final = (Intend, Found, SetAside, Fence, IntendRestore, Restore)
 _FOLLOWED: Final = "its members"
 
 
@@ -39,45 +41,39 @@ class Former:
     Args:
         dry_run: Take no step that founds a cluster or moves data.
         on_wait: Called with what is waited for.
-        clock: Seconds that only grow.
     """
 
     def __init__(
         self,
         *,
         rules: Rules,
-        prober: Prober,
-        views: Views,
+        observer: Observer,
         watch: ClusterWatch,
         logger: logging.Logger,
         book: Book,
         dry_run: bool,
         on_wait: Callable[[str], None],
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._rules = rules
-        self._prober = prober
-        self._views = views
+        self._observer = observer
         self._watch = watch
         self._journal = Journal(logger, "formation", book)
         self._dry_run = dry_run
         self._on_wait = on_wait
-        self._clock = clock
-        self._since = clock()
 
     async def settle(self, place: Workplace) -> Start | Found:
         """Take steps until one is to start etcd; the identity is persisted for it.
 
         Raises:
-            CannotStart: A step could not be persisted.
+            CannotStart: A step could not be persisted, or a restoration failed.
         """
         while True:
             seen = await self._observe(place)
             step = formation.plan(seen, self._rules)
             self._journal.write(step, step.evidence)
-            if self._dry_run and isinstance(step, Intend | Found | SetAside):
-                self._journal.refused("store.etcd.dry_run is set")
-                self._on_wait(f"store.etcd.dry_run is set; it would be time for: {step}")
+            if self._dry_run and isinstance(step, _HELD_BACK):
+                self._journal.refused(DRY_RUN)
+                self._on_wait(f"{DRY_RUN}; it would be time for: {step}")
                 await asyncio.sleep(_TICK_S)
                 continue
             await place.become(identity_after(step, seen.own))
@@ -86,27 +82,21 @@ class Former:
                     return step
                 case SetAside():
                     await place.start_over()
+                case Restore():
+                    self._on_wait(step.evidence)
+                    await place.restore(step.source)
                 case Join():
-                    self._watch.follow(step.cluster_id, step.members)
+                    self._watch.follow(step.cluster_id, step.members, step.lineage)
                     self._on_wait(f"{step.evidence}; its leader is asked to add this instance")
                     await asyncio.sleep(_TICK_S)
-                case Wait() | Retract() | WithdrawConsent():
+                case Wait() | Retract() | WithdrawConsent() | RetractRestore():
                     self._on_wait(step.evidence)
                     await asyncio.sleep(_TICK_S)
 
     async def _observe(self, place: Workplace) -> Observation:
         """A new round. Once a cluster is joined as a client, its members are all to be asked."""
-        own, followed = place.own, self._watch.fresh
-        if followed is not None and not own.has_data:
-            return Observation(own, place.peer_url, None, 0, 0, {_FOLLOWED: followed})
-        view = await self._views.latest()
-        named = view.instances if view is not None else ()
-        alive = [i for i in named if i.state is not InstanceState.STOPPED]
-        return Observation(
-            own=own,
-            peer_url=place.peer_url,
-            expected=named if view is not None and view.complete else None,
-            stable_s=self._views.stable_s,
-            waited_s=self._clock() - self._since,
-            probes=await self._prober.ask_all([i for i in alive if i.id != own.instance]),
-        )
+        followed = None if place.own.has_data else self._watch.fresh
+        if followed is not None and followed.lineage is not None:
+            return Observation(place.own, place.peer_url, None, 0, 0, {_FOLLOWED: followed})
+        await place.heed_operator()
+        return await self._observer.look(place)

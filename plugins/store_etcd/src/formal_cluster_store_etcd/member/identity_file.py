@@ -6,13 +6,12 @@ done: `genesis` explains why that makes a second cluster impossible.
 
 from __future__ import annotations
 
-import os
 import secrets
 from typing import Final
 
 from pydantic import ValidationError
 
-from formal_cluster_store_etcd.member.data_dir import DataDir, sync_directory, unusable
+from formal_cluster_store_etcd.member.data_dir import DataDir, unusable, write_synced
 from formal_cluster_store_etcd.member.failures import CannotStart
 from formal_cluster_store_etcd.names import member_name
 from formal_cluster_store_etcd.planning.identity import Identity, Stage
@@ -51,7 +50,7 @@ def load(directory: DataDir, instance: str, peer_url: str) -> Identity:
             f"{directory.path} away and this instance joins them anew"
         ) from error
     identity = identity.model_copy(update={"instance": instance})
-    if identity.stage is Stage.MEMBER and not directory.has_data:
+    if _has_lost_data(identity, directory):
         return identity.renewed(peer_url, new_incarnation())
     if identity.has_data:
         return identity
@@ -65,15 +64,9 @@ def save(directory: DataDir, identity: Identity) -> None:
     Raises:
         CannotStart: It could not be written.
     """
-    path = directory.path / _FILE
-    temporary = path.with_suffix(".tmp")
     try:
-        with temporary.open("wb") as file:
-            file.write(identity.model_dump_json(indent=2).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        sync_directory(directory.path)
+        content = identity.model_dump_json(indent=2).encode() + b"\n"
+        write_synced(directory.path / _FILE, content)
     except OSError as error:
         raise unusable(directory.path, error) from error
 
@@ -81,3 +74,11 @@ def save(directory: DataDir, identity: Identity) -> None:
 def new_incarnation() -> str:
     """A random one."""
     return secrets.token_hex(4)
+
+
+def _has_lost_data(identity: Identity, directory: DataDir) -> bool:
+    """A founder may not have got as far as having any; but one that restored it had."""
+    had = identity.stage is Stage.MEMBER or (
+        identity.stage is Stage.FOUNDING and identity.source is not None
+    )
+    return had and not directory.has_data and not directory.restored.exists()

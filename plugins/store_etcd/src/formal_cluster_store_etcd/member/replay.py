@@ -32,7 +32,7 @@ from formal_cluster_store_etcd.member.etcd_command import environment
 from formal_cluster_store_etcd.member.failures import CannotStart, Place, explain
 from formal_cluster_store_etcd.member.process import EtcdProcess
 from formal_cluster_store_etcd.member.wal import Log
-from formal_cluster_store_etcd.urls import Endpoint, http_url
+from formal_cluster_store_etcd.urls import Endpoint, member_url
 
 _LOOPBACK: Final = "127.0.0.1"
 _NOWHERE: Final = "http://127.0.0.1:1"
@@ -77,7 +77,7 @@ async def _has_applied(log: Log, metrics: Endpoint) -> bool:
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
-            session.get(f"{http_url(*metrics)}/metrics") as response,
+            session.get(f"{member_url('http', *metrics)}/metrics") as response,
         ):
             match = _APPLIED.search(await response.text())
     except (aiohttp.ClientError, OSError, TimeoutError):
@@ -93,12 +93,12 @@ def _command(
     flags = {
         "name": "replay",
         "data-dir": str(data_dir),
-        "listen-client-urls": http_url(*client),
-        "advertise-client-urls": http_url(*client),
-        "listen-peer-urls": http_url(*peer),
-        "initial-advertise-peer-urls": http_url(*peer),
-        "initial-cluster": f"replay={http_url(*peer)}",
-        "listen-metrics-urls": http_url(*metrics),
+        "listen-client-urls": member_url("http", *client),
+        "advertise-client-urls": member_url("http", *client),
+        "listen-peer-urls": member_url("http", *peer),
+        "initial-advertise-peer-urls": member_url("http", *peer),
+        "initial-cluster": f"replay={member_url('http', *peer)}",
+        "listen-metrics-urls": member_url("http", *metrics),
         "backend-batch-limit": "1",
         "initial-election-tick-advance": "false",
         "heartbeat-interval": "5000",

@@ -26,7 +26,7 @@ from formal_cluster_store_etcd.member.rebuild import restore_database
 from formal_cluster_store_etcd.member.restore_tool import find_restore_tool
 from formal_cluster_store_etcd.planning.identity import Identity, Stage
 from formal_cluster_store_etcd.settings import EtcdSettings
-from formal_cluster_store_etcd.urls import http_url
+from formal_cluster_store_etcd.urls import member_url
 
 _EPOCHS_AHEAD: Final = 1_000
 """Each recovery adds one; nobody sees as many between two restores of a snapshot."""
@@ -98,10 +98,19 @@ def _open(path: Path) -> DataDir:
 
 
 def _founder(directory: DataDir, instance: Instance, settings: EtcdSettings) -> Identity:
-    peer_url = http_url(instance.address, instance.peer_port or settings.peer_port)
+    peer_url = member_url(
+        settings.scheme, instance.address, instance.peer_port or settings.peer_port
+    )
     before = identity_file.load(directory, instance.id, peer_url)
     fresh = Identity.fresh(instance.id, peer_url, identity_file.new_incarnation())
-    return fresh.model_copy(update={"stage": Stage.FOUNDING, "epoch": before.epoch + _EPOCHS_AHEAD})
+    return fresh.model_copy(
+        update={
+            "stage": Stage.FOUNDING,
+            "epoch": before.epoch + _EPOCHS_AHEAD,
+            "voters": {fresh.member: peer_url},
+            "source": "snapshot",
+        }
+    )
 
 
 def _put_in_place(directory: DataDir, restored: Path, own: Identity) -> None:

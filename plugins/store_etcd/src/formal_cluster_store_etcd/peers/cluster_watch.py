@@ -18,6 +18,7 @@ from typing import Final
 from formal_cluster.errors import StoreError
 from formal_cluster_store_etcd.client.cluster_api import ClusterApi
 from formal_cluster_store_etcd.client.etcd_client import EtcdClient, QuorumAnswer
+from formal_cluster_store_etcd.planning.lineage import Lineage
 from formal_cluster_store_etcd.planning.members import ClusterMember, MemberStatus
 from formal_cluster_store_etcd.planning.observations import LiveEtcd
 from formal_cluster_store_etcd.planning.presence import Presence
@@ -81,6 +82,7 @@ class ClusterWatch:
         self.own_member: str | None = None
         self.leaving = False
         self.cluster_id: str | None = None
+        self.lineage: Lineage | None = None
         self.revision: int | None = None
         self.seen = Members()
 
@@ -102,7 +104,7 @@ class ClusterWatch:
             return None
         if self._clock() - self.seen.at > _FRESH_S + self._interval_s():
             return None
-        return LiveEtcd(self.cluster_id, self.seen.members, serving=True)
+        return LiveEtcd(self.cluster_id, self.seen.members, serving=True, lineage=self.lineage)
 
     def own(self) -> ClusterMember | None:
         """This instance's member, if it is one."""
@@ -131,9 +133,14 @@ class ClusterWatch:
         self._instances = known
         self._present = len(presences)
 
-    def follow(self, cluster_id: str, members: Sequence[ClusterMember]) -> None:
+    def follow(
+        self, cluster_id: str, members: Sequence[ClusterMember], lineage: Lineage | None = None
+    ) -> None:
         """Use this cluster from now on."""
+        if cluster_id != self.cluster_id:
+            self._answered_at, self.seen = None, Members()
         self.cluster_id = cluster_id
+        self.lineage = lineage
         self._set_endpoints(members)
 
     async def run(self) -> None:

@@ -6,6 +6,7 @@ Needs no quorum anywhere. Each answer is at most `_ANSWER_S` old when a round en
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import ssl
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,8 @@ from pydantic import ValidationError
 
 from formal_cluster.model import Instance
 from formal_cluster_store_etcd.names import is_ours
+from formal_cluster_store_etcd.peers.lineage import parse_lineage
+from formal_cluster_store_etcd.planning.lineage import KEY, Lineage
 from formal_cluster_store_etcd.planning.members import ClusterMember
 from formal_cluster_store_etcd.planning.observations import (
     LiveEtcd,
@@ -32,6 +35,7 @@ from formal_cluster_store_etcd.urls import Scheme, member_url
 _ANSWER_S: Final = 1.5
 _AT_ONCE: Final = 32
 _CLUSTER_ID: Final = "X-Etcd-Cluster-Id"
+_READ_LINEAGE: Final = {"key": base64.b64encode(KEY).decode(), "serializable": True}
 
 
 class Prober:
@@ -101,11 +105,16 @@ class Prober:
             return Silent(f"{peer} does not answer ({_describe(error)})")
         except ValueError as error:
             return Stranger(str(error))
-        if not any(peer in member.peer_urls and is_ours(member.name) for member in members):
+        name = next((m.name for m in members if peer in m.peer_urls and is_ours(m.name)), None)
+        if name is None:
             return Stranger(
                 f"an etcd answers at {peer} that formal-cluster did not start", is_etcd=True
             )
-        return LiveEtcd(cluster_id, members, await self._serves(client))
+        serving, lineage = await asyncio.gather(self._serves(client), self._lineage(client))
+        if lineage is not None and lineage.cluster_id != cluster_id:
+            # The cluster was restored a moment ago, and its founder has not written it yet.
+            lineage = None
+        return LiveEtcd(cluster_id, members, serving, lineage, name)
 
     async def _serves(self, client: str) -> bool:
         try:
@@ -114,6 +123,17 @@ class Prober:
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
             return False
         return isinstance(health, dict) and health.get("health") == "true"
+
+    async def _lineage(self, client: str) -> Lineage | None:
+        """What the member itself has stored, through etcd's JSON gateway: needs no quorum."""
+        try:
+            async with self._session.post(f"{client}/v3/kv/range", json=_READ_LINEAGE) as response:
+                answer = await response.json(content_type=None)
+            return parse_lineage(base64.b64decode(answer["kvs"][0]["value"]))
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            return None
+        except (ValueError, TypeError, LookupError):
+            return None  # there is no such key, or it is no etcd
 
 
 def _supervisor(document: bytes, instance: Instance, where: str) -> Probe:

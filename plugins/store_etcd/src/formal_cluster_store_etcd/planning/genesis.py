@@ -34,9 +34,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from formal_cluster.model import Instance, InstanceState
+from formal_cluster_store_etcd.planning.copies import Copy
 from formal_cluster_store_etcd.planning.identity import Consent, Identity, Stage
 from formal_cluster_store_etcd.planning.observations import NoEtcd, Silent, Stranger
-from formal_cluster_store_etcd.planning.peer_status import PeerStatus
+from formal_cluster_store_etcd.planning.peer_status import PeerStatus, status_of
 from formal_cluster_store_etcd.planning.steps import (
     Found,
     GiveConsent,
@@ -67,6 +68,12 @@ class _Round:
     everyone: bool
     majority: int | None
 
+    @property
+    def epoch(self) -> int:
+        """The first one that no cluster, and no restoration, can have had."""
+        known = (max(other.epoch, other.fence) for other in self.others)
+        return max([self.own.epoch, self.own.fence, *known]) + 1
+
     def find(self, consent: Consent) -> PeerStatus | None:
         """The *other* instance consented to, if it answers."""
         return next((o for o in self.others if o.incarnation == consent.incarnation), None)
@@ -96,7 +103,9 @@ def plan(seen: Observation, rules: Rules, expected: Sequence[Instance]) -> Step:
 
     if any(isinstance(probe, Stranger) and probe.is_etcd for probe in found):
         return retract_or_wait(seen, f"no cluster is founded beside an etcd: {'; '.join(unclear)}")
-    holders = [status for status in answers if status.has_data]
+    holders = [s for s in answers if s.has_data or _has_copy(s.copy_held)]
+    if _has_copy(seen.copy_held):
+        holders.append(status_of(own, None, copy_held=seen.copy_held))
     if holders:
         return retract_or_wait(seen, _describe_holders(holders))
     if seen.stable_s < rules.stable_s:
@@ -104,7 +113,7 @@ def plan(seen: Observation, rules: Rules, expected: Sequence[Instance]) -> Step:
 
     # Counted over the stopped ones too: one of them may have consented before it stopped.
     majority = len(expected) // 2 + 1
-    remembered = own.cluster_id is not None or any(status.cluster_id for status in answers)
+    remembered = _remembers(own) or any(map(_remembers, answers))
     by_majority = (
         len(answers) + 1 >= majority and seen.waited_s >= rules.deadline_s and not remembered
     )
@@ -148,7 +157,7 @@ def _plan_founding(seen: _Round) -> Step:
     needed = seen.majority or len(seen.others) + 1
     consents = f"{seen.supporters} instances consent, {needed} are needed"
     if seen.own.stage is Stage.INTENDING:
-        return Found(consents) if seen.is_enough else Retract(consents)
+        return Found(consents, seen.epoch) if seen.is_enough else Retract(consents)
     return Intend(consents) if seen.is_enough else Wait(f"{consents} to found the cluster")
 
 
@@ -179,10 +188,20 @@ def _first(expected: Sequence[Instance], own: Identity, answers: Sequence[PeerSt
     return Consent(instance=first, incarnation=present[first])
 
 
+def _has_copy(copy: Copy | None) -> bool:
+    return copy is not None and not copy.is_empty
+
+
+def _remembers(one: Identity | PeerStatus) -> bool:
+    return one.cluster_id is not None or one.fence > 0
+
+
 def _describe_holders(holders: Sequence[PeerStatus]) -> str:
     return "; ".join(
         f"{holder.instance} holds the cluster's data, and its etcd does not run"
         + (f": {holder.last_error}" if holder.last_error else " yet")
+        if holder.has_data
+        else f"{holder.instance} has set data aside that may be the last copy"
         for holder in holders
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict
@@ -21,6 +22,8 @@ class Stage(enum.StrEnum):
     """Its etcd has been, or is just being, started as the first member of a new cluster."""
     MEMBER = "member"
     """Its etcd has been, or is just being, started as a member of `cluster_id`."""
+    RESTORING = "restoring"
+    """It is making the first member of a new cluster from the data in `source`."""
 
 
 class Consent(BaseModel):
@@ -28,6 +31,16 @@ class Consent(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
+    instance: str
+    incarnation: str
+
+
+class Vote(BaseModel):
+    """Whose copy of the data an instance would let be restored, as the cluster of that epoch."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    epoch: int
     instance: str
     incarnation: str
 
@@ -45,6 +58,15 @@ class Identity(BaseModel):
         withdrawing: Whether it is taking the consent back. Then the consent does not count, and
             none is given to anyone else either.
         peer_url: Where its member is reached by the others.
+        founded_at: When `cluster_id` was founded, as its lineage says.
+        voters: The voters last seen in `cluster_id`: names and peer URLs.
+        fence: The epoch this instance is fenced for, see `recovery`; 0 if it never was.
+        vote: Whose copy it would have restored; at most one for an epoch.
+        intends_restore: Whether it is about to restore its copy if the votes still stand.
+        lifting: Whether it is taking the fence back. Then neither fence nor vote count.
+        presumed_dead: The epoch for which an operator has vouched that whoever does not answer is
+            dead; 0 if none has.
+        source: The directory whose data is, or was, restored; until its etcd serves again.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -59,11 +81,24 @@ class Identity(BaseModel):
     consent: Consent | None = None
     withdrawing: bool = False
     peer_url: str
+    founded_at: float | None = None
+    voters: Mapping[str, str] = {}
+    fence: int = 0
+    vote: Vote | None = None
+    intends_restore: bool = False
+    lifting: bool = False
+    presumed_dead: int = 0
+    source: str | None = None
 
     @property
     def has_data(self) -> bool:
         """Whether there may be data of a cluster in the directory."""
-        return self.stage in (Stage.FOUNDING, Stage.MEMBER)
+        return self.stage in (Stage.FOUNDING, Stage.MEMBER, Stage.RESTORING)
+
+    @property
+    def fenced(self) -> bool:
+        """Whether its etcd must not be started on the data it has."""
+        return self.fence > self.epoch
 
     @classmethod
     def fresh(cls, instance: str, peer_url: str, incarnation: str) -> Self:
@@ -75,18 +110,30 @@ class Identity(BaseModel):
             peer_url=peer_url,
         )
 
-    def in_cluster(self, cluster_id: str) -> Identity:
-        """This instance as a member of a cluster."""
-        known = {"stage": Stage.MEMBER, "cluster_id": cluster_id, "epoch": max(self.epoch, 1)}
-        return self.model_copy(update=known)
+    def in_cluster(
+        self, cluster_id: str, *, epoch: int = 0, founded_at: float | None = None
+    ) -> Identity:
+        """This instance as a member of the cluster in which its etcd serves."""
+        return self.model_copy(
+            update={
+                "stage": Stage.MEMBER,
+                "cluster_id": cluster_id,
+                "epoch": max(epoch, self.epoch, 1),
+                "founded_at": founded_at if founded_at is not None else self.founded_at,
+                "source": None,
+            }
+        )
 
     def renewed(self, peer_url: str, incarnation: str) -> Identity:
-        """This instance without its data: a new member, that remembers cluster and consent."""
-        return Identity.fresh(self.instance, peer_url, incarnation).model_copy(
+        """This instance without its data: a new member, that remembers all else."""
+        return self.model_copy(
             update={
-                "cluster_id": self.cluster_id,
-                "epoch": self.epoch,
-                "consent": self.consent,
-                "withdrawing": self.withdrawing,
+                "incarnation": incarnation,
+                "member": member_name(self.instance, incarnation),
+                "stage": Stage.UNFORMED,
+                "peer_url": peer_url,
+                "voters": {},
+                "intends_restore": False,
+                "source": None,
             }
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from formal_cluster_store_etcd.planning.lineage import Lineage
 from formal_cluster_store_etcd.planning.members import ClusterMember
 from formal_cluster_store_etcd.planning.peer_status import PeerStatus
 
@@ -44,11 +45,15 @@ class LiveEtcd:
         cluster_id: Hexadecimal.
         members: The members it knows of, which may be yesterday's.
         serving: Whether it reaches a quorum.
+        lineage: Of its cluster; None while that is not written, or cannot be read.
+        member: Its own name, as the members know it.
     """
 
     cluster_id: str
     members: tuple[ClusterMember, ...]
     serving: bool
+    lineage: Lineage | None = None
+    member: str = ""
 
 
 Probe: TypeAlias = Silent | Stranger | NoEtcd | LiveEtcd

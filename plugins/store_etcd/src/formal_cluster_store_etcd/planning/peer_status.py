@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from formal_cluster_store_etcd.planning.identity import Consent, Identity, Stage
+from formal_cluster_store_etcd.planning.copies import Copy
+from formal_cluster_store_etcd.planning.identity import Consent, Identity, Stage, Vote
 
 PATH: Final = "/fc/v1/status"
 
@@ -22,6 +24,14 @@ class PeerStatus(BaseModel):
         intending: Whether it is about to found a cluster.
         consent: Whom it lets found the cluster; None also while it takes a consent back.
         last_error: Why its etcd does not run, if that is not as it should be.
+        member: Name of its etcd member; `peer_url` is where it is reached now.
+        fence: The epoch it is fenced for, 0 if none; its etcd does not start on older data.
+        vote: Whose copy it would have restored; None also while it takes its fence back.
+        restoring: Whether it is about to restore its copy, or does so.
+        presumed_dead: See `Identity`.
+        voters: The voters it last saw.
+        copy_held: The best copy of the data on its disk; None if there is none, or if it cannot be
+            read: then `has_data` is true.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -35,10 +45,33 @@ class PeerStatus(BaseModel):
     epoch: int = 0
     consent: Consent | None = None
     last_error: str | None = None
+    member: str = ""
+    peer_url: str = ""
+    fence: int = 0
+    vote: Vote | None = None
+    restoring: bool = False
+    presumed_dead: int = 0
+    voters: Mapping[str, str] = {}
+    copy_held: Copy | None = None
+
+    @property
+    def fenced_for(self) -> int:
+        """The epoch that its fence is good for; 0 if it has none."""
+        return self.fence if self.fence > self.epoch else 0
 
 
-def status_of(identity: Identity, last_error: str | None) -> PeerStatus:
-    """What an instance with this identity tells the others."""
+def status_of(
+    identity: Identity,
+    last_error: str | None,
+    *,
+    copy_held: Copy | None = None,
+    peer_url: str | None = None,
+) -> PeerStatus:
+    """What an instance with this identity tells the others.
+
+    Args:
+        peer_url: Where it is reached now, if that is not where its member was.
+    """
     return PeerStatus(
         instance=identity.instance,
         incarnation=identity.incarnation,
@@ -48,4 +81,12 @@ def status_of(identity: Identity, last_error: str | None) -> PeerStatus:
         epoch=identity.epoch,
         consent=None if identity.withdrawing else identity.consent,
         last_error=last_error,
+        member=identity.member,
+        peer_url=peer_url or identity.peer_url,
+        fence=0 if identity.lifting else identity.fence,
+        vote=None if identity.lifting else identity.vote,
+        restoring=identity.intends_restore or identity.stage is Stage.RESTORING,
+        presumed_dead=identity.presumed_dead,
+        voters=identity.voters,
+        copy_held=copy_held,
     )

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from formal_cluster.model import Instance
-from formal_cluster_store_etcd.planning.identity import Consent, Identity, Stage
+from formal_cluster_store_etcd.planning.copies import Copy
+from formal_cluster_store_etcd.planning.identity import Consent, Identity, Stage, Vote
+from formal_cluster_store_etcd.planning.lineage import Lineage
 from formal_cluster_store_etcd.planning.members import ClusterMember
 from formal_cluster_store_etcd.planning.observations import Probe
 
@@ -18,6 +20,7 @@ class Rules:
 
     stable_s: float
     deadline_s: float
+    leaderless_s: float = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,9 @@ class Observation:
         stable_s: How long discovery has named the same ones.
         waited_s: How long this instance has been looking for a cluster.
         probes: What was found at the *others*, by instance id; a missing one counts as silent.
+            Those that discovery has seen stop are asked too where their death would be used.
+        copy_held: This instance's best copy of the data; None if it has none, or if it cannot be
+            read.
     """
 
     own: Identity
@@ -39,6 +45,7 @@ class Observation:
     stable_s: float
     waited_s: float
     probes: Mapping[str, Probe]
+    copy_held: Copy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +67,7 @@ class Start:
     evidence: str
     initial_cluster: Mapping[str, str] | None
     cluster_id: str | None = None
+    lineage: Lineage | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +77,7 @@ class Join:
     evidence: str
     cluster_id: str
     members: tuple[ClusterMember, ...]
+    lineage: Lineage | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,35 +121,87 @@ class Found:
     """Start etcd as the only member of a new cluster."""
 
     evidence: str
+    epoch: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """Do not start etcd on the data here any more, so that a later epoch may begin."""
+
+    evidence: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class LiftFence:
+    """Begin to take the fence back."""
+
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unfence:
+    """The fence is no longer there, nor the vote."""
+
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class GiveVote:
+    """Let this instance's copy be restored."""
+
+    evidence: str
+    vote: Vote
+
+
+@dataclass(frozen=True, slots=True)
+class IntendRestore:
+    """Show the intention to restore the copy here."""
+
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class RetractRestore:
+    """Give that intention up."""
+
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """Make a new one-member data directory of the copy here, as the cluster of the fence's epoch.
+
+    Attributes:
+        source: The copy's directory, relative to the data directory.
+    """
+
+    evidence: str
+    source: str
 
 
 Step: TypeAlias = (
-    Wait | Start | Join | SetAside | GiveConsent | WithdrawConsent | Intend | Retract | Found
+    Wait
+    | Start
+    | Join
+    | SetAside
+    | GiveConsent
+    | WithdrawConsent
+    | Intend
+    | Retract
+    | Found
+    | Fence
+    | LiftFence
+    | Unfence
+    | GiveVote
+    | IntendRestore
+    | RetractRestore
+    | Restore
 )
 
 
-def identity_after(step: Step, own: Identity) -> Identity:
-    """The identity to persist, and then to show, when a step is taken."""
-    match step:
-        case GiveConsent():
-            return own.model_copy(update={"consent": step.consent, "withdrawing": False})
-        case WithdrawConsent():
-            return own.model_copy(update={"withdrawing": True})
-        case Intend():
-            return own.model_copy(update={"stage": Stage.INTENDING})
-        case Retract():
-            return own.model_copy(update={"stage": Stage.UNFORMED})
-        case Found():
-            return own.model_copy(update={"stage": Stage.FOUNDING, "epoch": 1})
-        case Start() if step.cluster_id is not None:
-            return own.in_cluster(step.cluster_id)
-        case Join():
-            known = {"cluster_id": step.cluster_id, "epoch": max(own.epoch, 1)}
-            return own.model_copy(update=known)
-        case _:
-            return own
-
-
 def retract_or_wait(seen: Observation, evidence: str) -> Step:
-    """Wait, without an intention to found a cluster standing."""
+    """Wait, without an intention to found or to restore a cluster standing."""
+    if seen.own.intends_restore:
+        return RetractRestore(evidence)
     return Retract(evidence) if seen.own.stage is Stage.INTENDING else Wait(evidence)

@@ -66,6 +66,12 @@ class CredentialsKeeper:
         self._told: tuple[str, ...] = ()
 
     @property
+    def material(self) -> TlsMaterial:
+        """The same for gRPC. Likewise."""
+        assert self._current is not None
+        return self._current.material
+
+    @property
     def client(self) -> ssl.SSLContext:
         """For asking others. Only after `renew` has succeeded once."""
         assert self._current is not None
