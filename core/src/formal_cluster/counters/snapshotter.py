@@ -59,6 +59,8 @@ class Snapshotter:
         if head_revision != self._seen_head:
             self._seen_head = head_revision
             return False
+        if not self._ledger.settled():
+            return False  # a joiner would not know from it who is awaited
         frozen = self._ledger.freeze()
         try:
             newest = max((at.revision for at in frozen.writers.values()), default=0)
