@@ -163,6 +163,12 @@ class Ledger:
             log_time = self.catch_up.clock.now(self.now())
             return self.held is None and self.state.restoration.over(log_time)
 
+    @property
+    def life_began(self) -> int:
+        """The revision at which the log's present life began, as far as it is folded."""
+        position = self.state.writers.get(LOG_ITSELF)
+        return 0 if position is None else position.revision
+
     def why_lost(self, present: Present) -> str | None:
         """Why the store no longer has all that is held; None if it has, or if that is known."""
         with self.lock:
