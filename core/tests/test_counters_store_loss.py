@@ -301,6 +301,7 @@ async def test_strict_decisions_wait_for_the_one_that_remembers_most(
     assert not await strict(two)
 
 
+@named
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_hit_lives_on_with_anybody_who_has_seen_it(cluster: Cluster, kind: str) -> None:
     one, two = await cluster.add("one", "two")
@@ -328,7 +329,7 @@ async def test_whatever_happens_nothing_overshoots_and_nothing_is_forgotten(
     instances = await cluster.add("one", "two", "three")
     copies = [cluster.copy()]
     eventual = reads("eventual")
-    permitted = committed = 0
+    permitted = committed = in_flight = 0
     for _ in range(40):
         for counters in draw.choices(instances, k=4):
             counters.attempt(eventual).commit()
@@ -345,12 +346,14 @@ async def test_whatever_happens_nothing_overshoots_and_nothing_is_forgotten(
         elif event < 0.3:
             without = draw.sample(sorted(cluster.stores), draw.randrange(3))
             instead = copy.deepcopy(draw.choice(copies))
+            in_flight += sum(counters.status().pending for counters in instances)
             cluster.lose(lost(cluster, instead, draw.choice(KINDS)), *without)
         elif event < 0.5:
             for name in cluster.stores:
                 cluster.return_(name)
         cluster.ahead_ms += draw.choice([0, 10, 1_000])
         await asyncio.sleep(draw.choice([0, 0.001, 0.05]))
+    in_flight += sum(counters.status().pending for counters in instances)
     cluster.lose(Keyspace(history=HISTORY))
     await cluster.restored("one", "two", "three")
     await eventually(lambda: all(c.status().pending == 0 for c in instances))
@@ -358,8 +361,8 @@ async def test_whatever_happens_nothing_overshoots_and_nothing_is_forgotten(
     assert permitted <= LIMIT
     await eventually(lambda: len({tuple(cluster.values(w)) for w in (ALICE, eventual)}) <= 2)
     assert min(cluster.values()) >= permitted
-    assert min(cluster.values(eventual)) >= committed
-    print("OVER", cluster.values(eventual), committed, cluster.values(), permitted)
+    # A batch of which one instance has seen that it was taken, but its writer has not, is sent again.
+    assert all(committed <= value <= committed + in_flight for value in cluster.values(eventual))
 
 
 async def test_an_instance_that_does_not_come_back_is_awaited_for_seconds_only(

@@ -14,7 +14,8 @@ import asyncio
 import contextlib
 import secrets
 
-from formal_cluster.counters.fold import Frozen, State
+from formal_cluster.counters.fold import State
+from formal_cluster.counters.frozen import Frozen
 from formal_cluster.counters.keys import LOG_ITSELF, Keys
 from formal_cluster.counters.records import MalformedRecord
 from formal_cluster.counters.snapshot import (

@@ -88,6 +88,7 @@ class LogCounters:
             self._ledger,
             context.store,
             keys.writer(context.instance.id),
+            check_cluster=self._reader.check_cluster,
             flush_interval_s=settings.flush_interval_ms / 1_000,
             write_budget=settings.write_budget,
             jitter=jitter,

@@ -43,8 +43,10 @@ def lacking(held: HitsData, floor: HitsData, until: int) -> HitsData:
 
     Args: as `merged`.
     """
-    if held == floor:  # by far the most frequent case
+    if held == floor:  # by far the most frequent case if the store kept most
         return HitsData([], [], [])
+    if not held.lasts:  # and this one if it kept nothing
+        return floor
     return _data(
         entry
         for group in _groups(held, floor, until)
@@ -59,6 +61,8 @@ def merged(held: HitsData, floor: HitsData, until: int) -> HitsData:
     Args:
         until: Hits held that are later than this are none of the floor's: they come on top.
     """
+    if not held.lasts:
+        return floor
     entries: list[_Entry] = []
     for group in _groups(held, floor, until):
         if group.suffices:

@@ -11,11 +11,12 @@ earlier hits may be in there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from formal_cluster.counters.expiry import ExpiryWheel
 from formal_cluster.counters.floors import merged
+from formal_cluster.counters.frozen import Frozen
 from formal_cluster.counters.keys import LOG_ITSELF
 from formal_cluster.counters.records import Batch
 from formal_cluster.counters.restoration import Restoration
@@ -291,44 +292,3 @@ def _inherited(overflow: Hits, after: int) -> Hits:
     """A copy of the overflow's hits, as spans from `after` on: counts of them show as rounded."""
     _, lasts, counts = overflow.data(after)
     return Hits.restore(HitsData([after] * len(lasts), lasts, counts))
-
-
-class Frozen:
-    """A state at one revision, while the live one is folded further.
-
-    Copying a million subjects at once would stop all decisions for a second. So only their keys are
-    copied, and what is about to change is put aside first.
-
-    Attributes: As those of `State`, `subjects` excepted; unexpired hits only.
-    """
-
-    def __init__(self, state: State) -> None:
-        self.revision = state.revision
-        self.log_time = state.log_time
-        self.wall = state.wall
-        self.restored_until = state.restoration.until
-        self.writers = dict(state.writers)
-        self.resolutions = dict(state.resolutions)
-        self.overflow = {
-            counter: hits.data(self._expired(counter)) for counter, hits in state.overflow.items()
-        }
-        self._live = state.subjects
-        self._keys = list(state.subjects)
-        self._changed: dict[CounterKey, HitsData] = {}
-
-    def preserve(self, key: CounterKey, hits: Hits) -> None:
-        """Keep what the key has now, if it has not been kept yet."""
-        if key not in self._changed:
-            self._changed[key] = hits.data(self._expired(key.counter))
-
-    def subjects(self) -> Iterator[tuple[CounterKey, HitsData]]:
-        """Every subject with unexpired hits."""
-        for key in self._keys:
-            data = self._changed.get(key)
-            if data is None:
-                data = self._live[key].data(self._expired(key.counter))
-            if data.lasts:
-                yield key, data
-
-    def _expired(self, counter: str) -> int:
-        return self.log_time - self.resolutions.get(counter, BASE_RESOLUTION).keep

@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 
 from formal_cluster.counters.attempts import LocalAttempt, StrictAttempt
 from formal_cluster.counters.catch_up import CatchUp
-from formal_cluster.counters.fold import Frozen, Gap, Record, State
+from formal_cluster.counters.fold import Gap, Record, State
+from formal_cluster.counters.frozen import Frozen
 from formal_cluster.counters.held import Held
 from formal_cluster.counters.keys import LOG_ITSELF
 from formal_cluster.counters.load import Load, Remembrance, StrictHit, check_key

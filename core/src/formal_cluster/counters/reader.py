@@ -122,18 +122,22 @@ class LogReader:
         raise CountersError("the store ended the watch on the counter log; following it anew")
 
     async def watch_cluster(self) -> None:
-        """Until the store is another cluster than the one loaded from.
-
-        Raises:
-            Gap: It is.
-        """
+        """Until `check_cluster` raises."""
         while True:
             await asyncio.sleep(_CLUSTER_CHECK_S)
-            cluster = self._store.status().cluster_id
-            if cluster not in (None, self._cluster):
-                raise Gap(
-                    f"the store was cluster {self._cluster} and is {cluster}; reading the log anew"
-                )
+            self.check_cluster()
+
+    def check_cluster(self) -> None:
+        """Make sure that the store is still the one loaded from.
+
+        Raises:
+            Gap: It is another cluster.
+        """
+        cluster = self._store.status().cluster_id
+        if cluster not in (None, self._cluster):
+            raise Gap(
+                f"the store was cluster {self._cluster} and is {cluster}; reading the log anew"
+            )
 
     def _go_on_from(
         self, state: State, newest: Sequence[Record] = (), revision: int = 0, *, life: int

@@ -10,7 +10,8 @@ from typing import TypeVar
 
 import msgspec
 
-from formal_cluster.counters.fold import Frozen, Position, State
+from formal_cluster.counters.fold import Position, State
+from formal_cluster.counters.frozen import Frozen
 from formal_cluster.counters.records import MalformedRecord, Row
 from formal_cluster.counters.windows import Hits, HitsData, Resolution
 from formal_cluster.model import CounterKey
