@@ -168,8 +168,11 @@ class LogReader:
             return present
         if moved is not None or present.life == ledger.life:
             await self._begin_life(present)
-        if lost is not None and ledger.put_aside():
-            raise Gap(f"the store lost counter records that this instance remembers: {lost}")
+        if ledger.put_aside():
+            raise Gap(
+                "the store may have lost counter records that this instance remembers: "
+                f"{lost or moved}"
+            )
         return await self._present()
 
     async def _begin_life(self, present: Present) -> None:
