@@ -14,8 +14,9 @@ import asyncio
 import contextlib
 import secrets
 
-from formal_cluster.counters.fold import Frozen, State
-from formal_cluster.counters.keys import Keys
+from formal_cluster.counters.fold import State
+from formal_cluster.counters.frozen import Frozen
+from formal_cluster.counters.keys import LOG_ITSELF, Keys
 from formal_cluster.counters.records import MalformedRecord
 from formal_cluster.counters.snapshot import (
     Head,
@@ -111,7 +112,10 @@ class Archive:
             StoreError: Not all of them.
         """
         for writer, position in frozen.writers.items():
-            if writer != own and position.log_time <= frozen.log_time - SILENT_WRITER_MS:
+            if (
+                writer not in (own, LOG_ITSELF)
+                and position.log_time <= frozen.log_time - SILENT_WRITER_MS
+            ):
                 with contextlib.suppress(Conflict):
                     await self._store.delete(
                         self._keys.writer(writer), if_revision=position.revision

@@ -45,6 +45,13 @@ class CatchUp:
         """
         if self._barrier is None:
             self._barrier = epoch
+        return self.propose(log_time, monotonic, wall)
+
+    def propose(self, log_time: int, monotonic: int, wall: int) -> tuple[int, bool]:
+        """The time that a record proposes now, and whether it asks for the time.
+
+        Args: as `open`.
+        """
         if not log_time and not self.clock.synced:
             self.clock.start_log(wall, monotonic)
         if self.clock.synced:

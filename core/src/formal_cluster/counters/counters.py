@@ -19,11 +19,12 @@ from formal_cluster.counters.archive import Archive
 from formal_cluster.counters.clock import ANSWER_WAIT_S
 from formal_cluster.counters.fold import Gap, State
 from formal_cluster.counters.keys import Keys
-from formal_cluster.counters.ledger import Ledger
+from formal_cluster.counters.ledger import UNSETTLED, Ledger
 from formal_cluster.counters.load import StrictHit
 from formal_cluster.counters.outbox import Outbox
 from formal_cluster.counters.pacing import retries_s
 from formal_cluster.counters.reader import LogReader
+from formal_cluster.counters.reappend import Reappender
 from formal_cluster.counters.records import Batch
 from formal_cluster.counters.settings import LogCountersSettings
 from formal_cluster.counters.snapshotter import Snapshotter
@@ -87,6 +88,7 @@ class LogCounters:
             self._ledger,
             context.store,
             keys.writer(context.instance.id),
+            check_cluster=self._reader.check_cluster,
             flush_interval_s=settings.flush_interval_ms / 1_000,
             write_budget=settings.write_budget,
             jitter=jitter,
@@ -98,6 +100,9 @@ class LogCounters:
             interval_s=settings.snapshot_interval_s,
             jitter=jitter,
             logger=context.logger,
+        )
+        self._reappender = Reappender(
+            self._ledger, jitter=jitter, wake_writer=self._writer.ring, logger=context.logger
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
@@ -169,6 +174,8 @@ class LogCounters:
                 "this instance has not caught up with the counter log, so it cannot decide "
                 "strictly yet; see the store's status if this lasts"
             )
+        if not self._ledger.settled():
+            raise CountersUnavailable(UNSETTLED)
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Attempt] = loop.create_future()
         self._ledger.place(StrictHit(reads, loop.time() + deadline_s, done))
@@ -224,12 +231,14 @@ class LogCounters:
     async def _session(self) -> None:
         self._caught_up.clear()
         try:
-            await self._reader.load(self._empty_state(), intact=self._intact, oldest=self._oldest)
+            await self._reader.load(self._empty_state, intact=self._intact, oldest=self._oldest)
             self._intact = True
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._reader.follow(self._updated, self._saw_other))
                 group.create_task(self._writer.run(self._caught_up))
                 group.create_task(self._snapshotter.run(self._caught_up))
+                group.create_task(self._reappender.run(self._caught_up))
+                group.create_task(self._reader.watch_cluster())
         finally:
             self._ledger.suspend()
             for timer in (self._answer_timer, self._wait_timer):

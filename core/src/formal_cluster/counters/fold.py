@@ -11,15 +11,20 @@ earlier hits may be in there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from formal_cluster.counters.expiry import ExpiryWheel
+from formal_cluster.counters.floors import merged
+from formal_cluster.counters.frozen import Frozen
+from formal_cluster.counters.keys import LOG_ITSELF
 from formal_cluster.counters.records import Batch
+from formal_cluster.counters.restoration import Restoration
 from formal_cluster.counters.windows import BASE_RESOLUTION, Hits, HitsData, Resolution
 from formal_cluster.errors import CountersError
 from formal_cluster.model import CounterKey
 
+_ALWAYS = -(1 << 63)
 _LATELY_MS = 60_000
 _LOOKS_PER_FOLD = 64
 
@@ -32,7 +37,7 @@ class Position(NamedTuple):
     """How far a writer's batches have been folded.
 
     Attributes:
-        log_time: Log time after its last batch.
+        log_time: The time given to hits of its last batch that happened then.
         revision: Store revision of its last batch.
     """
 
@@ -67,6 +72,7 @@ class State:
         wall: The writer's wall clock at the last record that did not ask for the time.
         resolutions: Per counter, the windows asked for.
         overflow: Per counter, the hits of subjects beyond `max_subjects`.
+        restoration: What the log says about the last store loss.
     """
 
     def __init__(self, *, exact_entries: int, max_subjects: int) -> None:
@@ -81,6 +87,18 @@ class State:
         self.resolutions: dict[str, Resolution] = {}
         self.subjects: dict[CounterKey, Hits] = {}
         self.overflow: dict[str, Hits] = {}
+        self.restoration = Restoration()
+
+    @property
+    def stamp(self) -> int:
+        """The time given to a hit that happens now: log time, or just after a restoration's end."""
+        return max(self.log_time, self.restoration.until + 1)
+
+    @property
+    def life(self) -> int:
+        """The number of the log's present life; 0 if none was recorded."""
+        position = self.writers.get(LOG_ITSELF)
+        return 0 if position is None else position.epoch
 
     def find(self, key: CounterKey) -> Hits | None:
         """The record that the key's hits are in, perhaps among those of others."""
@@ -118,6 +136,8 @@ class State:
         Of a new epoch one cannot tell where the old one ended.
         """
         for writer, batch, revision in newest:
+            if writer == LOG_ITSELF:
+                continue
             known = self.writers.get(writer, _BEFORE_ALL)
             proven = batch.epoch == known.epoch and batch.seq == known.seq + 1
             if revision > self.revision and not proven:
@@ -133,11 +153,12 @@ class State:
         writer, batch, revision = record
         self.log_time = max(self.log_time, batch.proposed)
         self.revision = revision
-        self.writers[writer] = Position(batch.epoch, batch.seq, self.log_time, revision)
         if not batch.sync or not self.wall:
             self.wall = batch.wall
         for counter, length in batch.windows:
             self.resolutions[counter] = self.resolution(counter).with_length(length)
+        self._restore(writer, batch)
+        self.writers[writer] = Position(batch.epoch, batch.seq, self.stamp, revision)
         for index, count, at in batch.refunds:
             self._refund(batch.keys[index], at, count)
         assembled = self.log_time - batch.lag
@@ -150,6 +171,11 @@ class State:
             for index in indices:
                 self._hit(keys[index], self.log_time, 1)
         self._drop_expired(_LOOKS_PER_FOLD + 4 * len(batch.keys))
+
+    def skip(self, record: Record) -> None:
+        """Take a record as folded that is not to be: what it holds comes in another way."""
+        writer, batch, revision = record
+        self.writers[writer] = Position(batch.epoch, batch.seq, self.stamp, revision)
 
     def forget_writer(self, writer: str) -> None:
         """The writer's key was deleted, so its next batch may be any."""
@@ -176,12 +202,59 @@ class State:
         resolution = self.resolution(key.counter)
         if at <= self.log_time - resolution.keep:
             return
+        if at <= self.restoration.until:
+            at = self.restoration.until + 1
         hits = self.subjects.get(key)
         if hits is None:
             hits = self._admit(key, resolution)
         elif self._frozen is not None:
             self._frozen.preserve(key, hits)
         hits.add(at, count, self.log_time, resolution, self._exact_entries)
+
+    def _restore(self, writer: str, batch: Batch) -> None:
+        """Fold what a batch says about a store loss."""
+        restoration, memory = self.restoration, batch.memory
+        if batch.birth is not None:
+            restoration.begin(batch.birth.awaited, self.log_time)
+        if memory is not None and memory.life == self.life:
+            restoration.heard(writer, memory)
+        if restoration.awaited:
+            restoration.pass_time(self.log_time, known=not batch.sync)
+        if memory is None:
+            return
+        for row in memory.rows:
+            floor = HitsData(
+                [memory.until - age for age in row.firsts],
+                [memory.until - age for age in row.lasts],
+                row.counts,
+            )
+            if row.subject is None:
+                shared = self.overflow.setdefault(row.counter, Hits())
+                self._add_all(shared, row.counter, floor)
+            else:
+                self._raise(CounterKey(row.counter, row.subject), floor)
+
+    def _raise(self, key: CounterKey, floor: HitsData) -> None:
+        """Have a subject hold at least `floor`."""
+        resolution = self.resolution(key.counter)
+        if floor.lasts[-1] <= self.log_time - resolution.keep:
+            return
+        hits = self.subjects.get(key)
+        if hits is None:
+            hits = self._admit(key, resolution)
+        elif self._frozen is not None:
+            self._frozen.preserve(key, hits)
+        if hits is self.overflow.get(key.counter):
+            # Others' hits of the same time may be in there.
+            self._add_all(hits, key.counter, floor)
+        else:
+            hits.replace(merged(hits.data(_ALWAYS), floor, self.restoration.until))
+
+    def _add_all(self, hits: Hits, counter: str, data: HitsData) -> None:
+        resolution = self.resolution(counter)
+        for last, count in zip(data.lasts, data.counts, strict=True):
+            if last > self.log_time - resolution.keep:
+                hits.add(last, count, self.log_time, resolution, self._exact_entries)
 
     def _admit(self, key: CounterKey, resolution: Resolution) -> Hits:
         overflow = self.overflow.get(key.counter)
@@ -219,43 +292,3 @@ def _inherited(overflow: Hits, after: int) -> Hits:
     """A copy of the overflow's hits, as spans from `after` on: counts of them show as rounded."""
     _, lasts, counts = overflow.data(after)
     return Hits.restore(HitsData([after] * len(lasts), lasts, counts))
-
-
-class Frozen:
-    """A state at one revision, while the live one is folded further.
-
-    Copying a million subjects at once would stop all decisions for a second. So only their keys are
-    copied, and what is about to change is put aside first.
-
-    Attributes: As those of `State`, `subjects` excepted; unexpired hits only.
-    """
-
-    def __init__(self, state: State) -> None:
-        self.revision = state.revision
-        self.log_time = state.log_time
-        self.wall = state.wall
-        self.writers = dict(state.writers)
-        self.resolutions = dict(state.resolutions)
-        self.overflow = {
-            counter: hits.data(self._expired(counter)) for counter, hits in state.overflow.items()
-        }
-        self._live = state.subjects
-        self._keys = list(state.subjects)
-        self._changed: dict[CounterKey, HitsData] = {}
-
-    def preserve(self, key: CounterKey, hits: Hits) -> None:
-        """Keep what the key has now, if it has not been kept yet."""
-        if key not in self._changed:
-            self._changed[key] = hits.data(self._expired(key.counter))
-
-    def subjects(self) -> Iterator[tuple[CounterKey, HitsData]]:
-        """Every subject with unexpired hits."""
-        for key in self._keys:
-            data = self._changed.get(key)
-            if data is None:
-                data = self._live[key].data(self._expired(key.counter))
-            if data.lasts:
-                yield key, data
-
-    def _expired(self, counter: str) -> int:
-        return self.log_time - self.resolutions.get(counter, BASE_RESOLUTION).keep

@@ -1,6 +1,7 @@
 """Where everything of the counters is kept in the store, below their prefix.
 
     log/<shard>/<writer>         a writer's newest batch; its earlier ones are the key's history
+    log/<shard>/                 the same of the log itself: the beginning of its present life
     snapshot/head                which snapshot is the present one
     snapshot/<id>/<number>       its chunks
 
@@ -8,6 +9,9 @@ There is one shard. The layout has more so that the log can be split without mov
 """
 
 from __future__ import annotations
+
+LOG_ITSELF = ""
+"""The writer whose records are about the log as a whole. No instance has this id."""
 
 _SHARD = b"0/"
 

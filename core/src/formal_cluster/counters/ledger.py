@@ -13,15 +13,23 @@ from collections.abc import Callable, Sequence
 
 from formal_cluster.counters.attempts import LocalAttempt, StrictAttempt
 from formal_cluster.counters.catch_up import CatchUp
-from formal_cluster.counters.fold import Frozen, Record, State
-from formal_cluster.counters.load import Load, StrictHit, check_key
+from formal_cluster.counters.fold import Gap, Record, State
+from formal_cluster.counters.frozen import Frozen
+from formal_cluster.counters.held import Held
+from formal_cluster.counters.keys import LOG_ITSELF
+from formal_cluster.counters.load import Load, Remembrance, StrictHit, check_key
+from formal_cluster.counters.loss import Present, why_lost
 from formal_cluster.counters.outbox import Outbox
 from formal_cluster.counters.pending import Pending
-from formal_cluster.counters.records import Batch
+from formal_cluster.counters.records import Batch, Birth, Memory
 from formal_cluster.counters.windows import BASE_RESOLUTION, Resolution
 from formal_cluster.errors import CountersUnavailable
 from formal_cluster.model import Count, CounterKey, CounterRead
 
+UNSETTLED = (
+    "the store lost a part of the counter log; strict decisions wait some seconds until the "
+    "instances have put back what they remember"
+)
 _LOOKS_PER_TIDY = 2_000
 
 
@@ -31,6 +39,8 @@ class Ledger:
     Attributes:
         writer: This instance's name in the log.
         catch_up: Whether this is level with the log, and the log's clock.
+        held: What is remembered from before a store loss, until the log has it again.
+        life: The life of the log that the state was loaded in; 0 if it was not recorded.
         idle: Whether the writer sleeps until `on_work` is called. Set by the writer under `lock`.
         on_work: Called once, from any thread, when there is something to send and `idle`.
     """
@@ -50,6 +60,8 @@ class Ledger:
         self.state = state
         self.outbox = outbox
         self.catch_up = CatchUp()
+        self.held: Held | None = None
+        self.life = 0
         self.idle = False
         self._on_work = on_work
         self._monotonic_ns = monotonic_ns
@@ -141,10 +153,114 @@ class Ledger:
         with self.lock:
             return self.outbox.waiting
 
-    def adopt(self, state: State, newest: Sequence[Record] = (), revision: int = 0) -> None:
+    def log_time(self) -> int:
+        """The present log time, as far as this instance can tell."""
+        with self.lock:
+            return self.catch_up.clock.now(self.now())
+
+    def settled(self) -> bool:
+        """Whether the log has all that anybody is known to remember from before a store loss."""
+        with self.lock:
+            log_time = self.catch_up.clock.now(self.now())
+            return self.held is None and self.state.restoration.over(log_time)
+
+    @property
+    def life_began(self) -> int:
+        """The revision at which the log's present life began, as far as it is folded."""
+        position = self.state.writers.get(LOG_ITSELF)
+        return 0 if position is None else position.revision
+
+    def why_lost(self, present: Present) -> str | None:
+        """Why the store no longer has all that is held; None if it has, or if that is known."""
+        with self.lock:
+            if not self.state.writers or (self.held is not None and self.held.includes(self.state)):
+                return None
+            if present.life != self.life:
+                return "the log has a new life"
+            return why_lost(self.state, present, self.catch_up.clock.now(self.now()))
+
+    def put_aside(self) -> bool:
+        """The store lost a part of what is held: remember it. False if that is known or nothing."""
+        with self.lock:
+            if not self.state.writers or (self.held is not None and self.held.includes(self.state)):
+                return False
+            if self.held is None:
+                self.held = Held()
+            self.held.put_aside(self.state)
+            return True
+
+    def birth(self, cluster: str | None, writers: set[str], *, empty: bool) -> Batch:
+        """The record of a new life of the log.
+
+        Args:
+            writers: Everybody who wrote to what is left of the log.
+            empty: Whether nothing is left of it.
+        """
+        with self.lock:
+            awaited = (
+                writers | set(self.state.writers) | (self.held.writers if self.held else set())
+            )
+            wall = self.wall()
+            log_time = self.state.log_time or int(not empty)
+            proposed, sync = self.catch_up.propose(log_time, self.now(), wall)
+            return Batch(
+                epoch=max(self.life + 1, wall),
+                seq=1,
+                proposed=proposed,
+                wall=wall,
+                sync=sync,
+                birth=Birth(cluster=cluster, awaited=sorted(awaited - {LOG_ITSELF})),
+            )
+
+    def glean(self, gleaned: State, state: State, newest: Sequence[Record], oldest: int) -> None:
+        """Remember the records that are left from before `oldest` and after `state`.
+
+        Their like is gone, so they are re-appended with what is held instead of being folded here.
+
+        Args:
+            gleaned: An empty state.
+        """
+        with self.lock:
+            assert self.held is not None
+            for record in newest:
+                if state.revision < record.revision < oldest:
+                    state.skip(record)
+                    if not self.held.covers(record.writer, record.batch.epoch, record.batch.seq):
+                        gleaned.apply(record)
+            if gleaned.writers:
+                self.held.put_aside(gleaned)
+
+    def ask_windows_of(self, held: Held) -> None:
+        """Have everybody keep hits for the windows that were kept before a store loss."""
+        with self.lock:
+            for counter, length in held.windows:
+                if length not in self._resolution(counter).lengths:
+                    self.outbox.ask(counter, length)
+
+    def remind(self, remembrance: Remembrance) -> None:
+        """Re-append this with the next batch."""
+        with self.lock:
+            self.outbox.remembrance = remembrance
+            self.idle = False
+
+    def forget_held(self, held: Held) -> None:
+        """The log has what was held."""
+        with self.lock:
+            if self.held is held:
+                self.held = None
+
+    def adopt(
+        self,
+        state: State,
+        newest: Sequence[Record] = (),
+        revision: int = 0,
+        *,
+        life: int = 0,
+    ) -> None:
         """Go on from a state, after `suspend`. Pending hits stay.
 
         Args:
+            life: The life of the log that the store now has.
             newest: Each writer's newest record, to be folded as far as the state lacks them, even
                 if others between them are missing.
             revision: Everything up to here is then in the state.
@@ -159,6 +275,7 @@ class Ledger:
             if load and position and (load.epoch, load.seq) == (position.epoch, position.seq):
                 self._settle_unseen(load, position.log_time)
             self.state = state
+            self.life = life
             if state.log_time:
                 self.catch_up.clock.loaded(state.log_time, self.now())
 
@@ -166,13 +283,21 @@ class Ledger:
         """Take no strict decision until caught up again."""
         with self.lock:
             self.catch_up.restart()
+            self.outbox.remembrance = None
 
     def open(self, epoch: int) -> Batch:
         """The first batch of an epoch."""
         with self.lock:
             wall = self.wall()
             proposed, sync = self.catch_up.open(epoch, self.state.log_time, self.now(), wall)
-            return Batch(epoch=epoch, seq=1, proposed=proposed, wall=wall, sync=sync)
+            return Batch(
+                epoch=epoch,
+                seq=1,
+                proposed=proposed,
+                wall=wall,
+                sync=sync,
+                memory=self._announcement(),
+            )
 
     def take(self, *, epoch: int, seq: int, folded: Future[int]) -> Load:
         """The next batch's content."""
@@ -188,9 +313,11 @@ class Ledger:
         """Apply a record of the log. Duplicates are ignored.
 
         Raises:
-            Gap: Records were missed; `adopt` a state that has them.
+            Gap: Records were missed, or the log has a new life; `adopt` a state of it.
         """
         with self.lock:
+            if record.writer == LOG_ITSELF and record.batch.epoch > self.life:
+                raise Gap("the log has a new life, as its store lost something; reading it anew")
             if not self.state.follows(record):
                 return
             if record.writer == self.writer:
@@ -278,6 +405,11 @@ class Ledger:
             if pending is not None:
                 value += pending.count(now - length)
                 rounded = rounded or pending.rounded(now - length)
+            if self.held is not None:
+                remembered = self.held.count(key, log_now - length, state)
+                if pending is not None:
+                    remembered += pending.count(now - length)
+                value, rounded = max(value, remembered), True
             if rounded:
                 counts.append(Count(value, exact=False))
             else:
@@ -311,22 +443,34 @@ class Ledger:
             self.state.apply(record, lambda at: self._resolve(strict[at], now))
             if not load.folded.done():
                 load.folded.set_result(record.revision)
+            if load.remembrance is not None and not load.remembrance.folded.done():
+                load.remembrance.folded.set_result(None)
         else:
             self.state.apply(record)
         self.catch_up.folded_own(batch.epoch)
 
+    def _announcement(self) -> Memory | None:
+        """What the first batch of an epoch says of this instance's memory."""
+        if not self.life:
+            return None
+        until = self.held.until if self.held is not None else 0
+        return Memory(life=self.life, more=self.held is not None, until=until)
+
     def _resolve(self, hit: StrictHit, now: int) -> None:
         log_time = self.state.log_time
-        if hit.done.done():
-            # Its caller has been told that it could not be decided, or is gone.
+        settled = self.held is None and self.state.restoration.over(log_time)
+        if hit.done.done() or not settled:
+            # If it is done, its caller has been told that it could not be decided, or is gone.
             for read in hit.reads:
-                self.outbox.refund(read.key, log_time)
+                self.outbox.refund(read.key, self.state.stamp)
             self._wake()
+            if not hit.done.done():
+                hit.done.set_exception(CountersUnavailable(UNSETTLED))
             return
         pending = self.outbox.pending
         counts = [self._counts(read, pending.get(read.key), now, log_time) for read in hit.reads]
         attempt = StrictAttempt(
-            self, hit.reads, counts, revision=self.state.revision, log_time=log_time
+            self, hit.reads, counts, revision=self.state.revision, log_time=self.state.stamp
         )
         hit.done.set_result(attempt)
 

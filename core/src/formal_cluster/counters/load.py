@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from formal_cluster.counters.pending import Pending
-from formal_cluster.counters.records import Batch
+from formal_cluster.counters.records import Batch, Memory
 from formal_cluster.errors import InputError
 from formal_cluster.model import CounterKey, CounterRead
 from formal_cluster.protocols import Attempt
@@ -32,6 +32,18 @@ class StrictHit:
     done: Future[Attempt]
 
 
+@dataclass(slots=True, eq=False)
+class Remembrance:
+    """A part of what is re-appended after a store loss.
+
+    Attributes:
+        folded: Done when it has come back out of the log.
+    """
+
+    memory: Memory
+    folded: Future[None]
+
+
 class Load:
     """What one batch holds, and who waits for it. It stays the same however often it is sent.
 
@@ -41,6 +53,7 @@ class Load:
         keys, windows, refunds, hits: As in `Batch`; of `keys` the index.
         pending: The subjects whose hits are in it.
         strict: The strict attempts in it.
+        remembrance: What it re-appends, if anything.
     """
 
     __slots__ = (
@@ -52,6 +65,7 @@ class Load:
         "keys",
         "pending",
         "refunds",
+        "remembrance",
         "seq",
         "strict",
         "windows",
@@ -68,6 +82,7 @@ class Load:
         self.hits: list[tuple[int, int, int]] = []
         self.pending: list[Pending] = []
         self.strict: list[StrictHit] = []
+        self.remembrance: Remembrance | None = None
         self._keys_bytes = 0
 
     @property
@@ -108,6 +123,7 @@ class Load:
             refunds=self.refunds,
             hits=self.hits,
             strict=[[self.keys[read.key] for read in hit.reads] for hit in self.strict],
+            memory=self.remembrance.memory if self.remembrance is not None else None,
         )
 
     def _index(self, key: CounterKey) -> int:

@@ -15,7 +15,7 @@ from asyncio import Future
 from collections import deque
 from collections.abc import Callable
 
-from formal_cluster.counters.load import Load, StrictHit
+from formal_cluster.counters.load import Load, Remembrance, StrictHit
 from formal_cluster.counters.pending import Pending
 from formal_cluster.counters.windows import Resolution
 from formal_cluster.errors import CountersUnavailable
@@ -32,6 +32,7 @@ class Outbox:
         hits: Number of permitted hits that the log has not confirmed.
         under_way: The batch being appended.
         clock_due: The others are to be told the time, with or without hits.
+        remembrance: What is to be re-appended next.
     """
 
     def __init__(self, *, max_pending: int, exact_entries: int) -> None:
@@ -46,6 +47,7 @@ class Outbox:
         self.hits = 0
         self.under_way: Load | None = None
         self.clock_due = False
+        self.remembrance: Remembrance | None = None
 
     @property
     def urgent(self) -> bool:
@@ -55,7 +57,9 @@ class Outbox:
     @property
     def empty(self) -> bool:
         """Whether there is nothing to send."""
-        return not (self.urgent or self._unsent or self._refunds or self._windows)
+        return not (
+            self.urgent or self._unsent or self._refunds or self._windows or self.remembrance
+        )
 
     @property
     def waiting(self) -> list[StrictHit]:
@@ -116,6 +120,7 @@ class Outbox:
         load = Load(epoch=epoch, seq=seq, at=at, folded=folded)
         load.windows.extend(self._windows)
         self._windows.clear()
+        load.remembrance, self.remembrance = self.remembrance, None
         while self._strict and not load.full:
             hit = self._strict.popleft()
             if not hit.done.done():
@@ -137,7 +142,10 @@ class Outbox:
             self._drop_if_idle(pending)
 
     def give_back(self, load: Load, resolutions: Resolutions) -> None:
-        """The batch is not in the log and never will be: queue its content again."""
+        """The batch is not in the log and never will be: queue its content again.
+
+        What it was to re-append is not part of that: the next session compares anew.
+        """
         self.under_way = None
         keys = list(load.keys)
         self._windows.update(load.windows)

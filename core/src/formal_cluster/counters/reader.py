@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 
 from formal_cluster.counters.archive import Archive
-from formal_cluster.counters.fold import Record, State
-from formal_cluster.counters.keys import Keys
+from formal_cluster.counters.fold import Gap, Record, State
+from formal_cluster.counters.keys import LOG_ITSELF, Keys
 from formal_cluster.counters.ledger import Ledger
-from formal_cluster.counters.records import Batch, decode
-from formal_cluster.errors import CountersError
+from formal_cluster.counters.loss import Present, why_moved
+from formal_cluster.counters.records import Batch, decode, encode
+from formal_cluster.errors import Conflict, CountersError
 from formal_cluster.model import EventKind
 from formal_cluster.protocols import StateStore
+
+_CLUSTER_CHECK_S = 1.0
 
 
 class HistoryMissing(CountersError):
@@ -41,45 +46,51 @@ class LogReader:
         """
         self._ledger = ledger
         self._store = store
+        self._cluster: str | None = None
         self._keys = keys
         self._archive = archive
         self._patience_s = patience_s
         self._patience_ends: float | None = None
         self._logger = logger
 
-    async def load(self, empty: State, *, intact: bool, oldest: int) -> None:
+    async def load(self, empty: Callable[[], State], *, intact: bool, oldest: int) -> None:
         """Bring the ledger as far as is possible without the history.
 
         Args:
-            empty: What to begin with if a snapshot is needed.
+            empty: Makes what to begin with if a snapshot is needed.
             intact: Whether the ledger has every record up to its revision already.
             oldest: The first revision known to be in the store's history; 0 if none is known.
 
         Raises:
             HistoryMissing: Records are in neither; try again.
+            Gap: The store lost records; what is held is put aside, load anew.
             StoreError: The store did not answer.
             MalformedRecord: Another version wrote what is there.
         """
         known = self._ledger.state
+        present = await self._check(await self._present())
         if intact and known.revision + 1 >= oldest:
-            self._go_on_from(known)
+            self._go_on_from(known, life=present.life)
             return
-        state = empty
+        state = empty()
         await self._archive.load(state)
         if intact and known.revision > state.revision:
             state = known
         history_follows = state.revision + 1 >= oldest
-        if state.revision and history_follows:
-            self._go_on_from(state)
+        if history_follows and (state.revision or present.newest):
+            # Without a snapshot there was none yet, so all of the history may be there.
+            self._go_on_from(state, life=present.life)
             return
-        newest, revision = await self._newest_records()
-        if newest and history_follows:
-            # There is no snapshot yet, so all of the history may be there.
-            self._go_on_from(state)
+        beginning = present.beginning
+        if self._ledger.held is not None and beginning is not None and beginning.revision >= oldest:
+            # Only history from before the loss is gone. Nobody is left to make a snapshot of it;
+            # what the instances remember, and what is left here, goes through the log again.
+            self._ledger.glean(empty(), state, present.newest, oldest)
+            self._go_on_from(state, revision=oldest - 1, life=present.life)
             return
-        if not state.reaches(newest):
+        if not state.reaches(present.newest):
             self._wait_for_snapshot(state.revision, oldest)
-        self._go_on_from(state, newest, revision)
+        self._go_on_from(state, present.newest, present.revision, life=present.life)
 
     async def follow(self, updated: Callable[[], None], saw_other: Callable[[Batch], None]) -> None:
         """Fold every further record, until cancelled.
@@ -110,18 +121,69 @@ class LogReader:
                     updated()
         raise CountersError("the store ended the watch on the counter log; following it anew")
 
-    def _go_on_from(self, state: State, newest: Sequence[Record] = (), revision: int = 0) -> None:
-        self._patience_ends = None
-        self._ledger.adopt(state, newest, revision)
+    async def watch_cluster(self) -> None:
+        """Until `check_cluster` raises."""
+        while True:
+            await asyncio.sleep(_CLUSTER_CHECK_S)
+            self.check_cluster()
 
-    async def _newest_records(self) -> tuple[list[Record], int]:
-        """Each writer's newest record in order, and the revision of this being so."""
+    def check_cluster(self) -> None:
+        """Make sure that the store is still the one loaded from.
+
+        Raises:
+            Gap: It is another cluster.
+        """
+        cluster = self._store.status().cluster_id
+        if cluster not in (None, self._cluster):
+            raise Gap(
+                f"the store was cluster {self._cluster} and is {cluster}; reading the log anew"
+            )
+
+    def _go_on_from(
+        self, state: State, newest: Sequence[Record] = (), revision: int = 0, *, life: int
+    ) -> None:
+        self._patience_ends = None
+        self._ledger.adopt(state, newest, revision, life=life)
+
+    async def _present(self) -> Present:
+        """What the store has of the log."""
+        self._cluster = self._store.status().cluster_id
         listing = await self._store.list(self._keys.log)
         records = [
             Record(self._keys.writer_of(entry.key), decode(entry.value), entry.revision)
             for entry in sorted(listing.entries, key=lambda entry: entry.revision)
         ]
-        return records, listing.revision
+        return Present(records, listing.revision, self._cluster)
+
+    async def _check(self, present: Present) -> Present:
+        """Begin a new life of the log if the store has lost something; what is then present.
+
+        Raises:
+            Gap: Something that is held was lost.
+        """
+        ledger = self._ledger
+        lost = ledger.why_lost(present)
+        moved = why_moved(present)
+        if lost is None and moved is None:
+            return present
+        if moved is not None or present.life == ledger.life:
+            await self._begin_life(present)
+        if ledger.put_aside():
+            raise Gap(
+                "the store may have lost counter records that this instance remembers: "
+                f"{lost or moved}"
+            )
+        return await self._present()
+
+    async def _begin_life(self, present: Present) -> None:
+        batch = self._ledger.birth(present.cluster, present.writers, empty=not present.newest)
+        beginning = present.beginning
+        with contextlib.suppress(Conflict):  # another instance was faster
+            await self._store.put(
+                self._keys.writer(LOG_ITSELF),
+                encode(batch),
+                if_revision=beginning.revision if beginning is not None else 0,
+            )
 
     def _wait_for_snapshot(self, revision: int, oldest: int) -> None:
         """Raise until patience ends, then say what is lost."""

@@ -1,8 +1,11 @@
 """The log's wire format: one batch is one value, a msgpack array.
 
 A batch is atomic: all of it is folded at one revision and at one log time. Its parts are folded in
-the order of the fields below. A newer format gets a new `version`; fields may be appended without
-one, as readers ignore what they do not know at the end.
+the order of the fields below, a `memory` before the refunds. A newer format gets a new `version`,
+and readers refuse versions above their own; fields may be appended without one if they may be
+ignored, as older readers do.
+
+Version 2 added `memory` and `birth`.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import msgspec
 from formal_cluster.errors import CountersError
 from formal_cluster.model import CounterKey
 
-VERSION = 1
+VERSION = 2
 
 Natural = Annotated[int, msgspec.Meta(ge=0)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
@@ -24,6 +27,44 @@ Positive = Annotated[int, msgspec.Meta(ge=1)]
 
 class MalformedRecord(CountersError):
     """A value in the log is not a batch that this version can fold."""
+
+
+class Row(msgspec.Struct, array_like=True, frozen=True):
+    """One subject's hits, as ages; `subject` is None for what a counter's subjects share."""
+
+    counter: str
+    subject: tuple[str, ...] | None
+    firsts: list[int]
+    lasts: list[int]
+    counts: list[int]
+
+
+class Memory(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
+    """What a writer remembers from before a store loss and the log lacks; see `restoration`.
+
+    Attributes:
+        life: The life of the log that the writer has loaded.
+        more: There is more of it to come.
+        until: No hit remembered is later than this log time.
+        rows: A part of it: the least that subjects must hold, as ages at `until`.
+    """
+
+    life: Natural
+    more: bool
+    until: Natural = 0
+    rows: list[Row] = []
+
+
+class Birth(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
+    """The beginning of a log's life: of its first one, or of a further one after a store loss.
+
+    Attributes:
+        cluster: What the store called itself then (`StoreStatus.cluster_id`).
+        awaited: The writers that may remember more of the log than the store does.
+    """
+
+    cluster: str | None
+    awaited: list[str]
 
 
 class Batch(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
@@ -41,6 +82,8 @@ class Batch(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
         refunds: (key, count, log time of the hits taken back).
         hits: (key, count, age when the batch was put together), decided already.
         strict: The keys of each attempt that is decided by its place in the log.
+        memory: In the first batch of an epoch, and in those that re-append.
+        birth: The log's life begins here; its number is the epoch, and its writer the log itself.
     """
 
     version: int = VERSION
@@ -55,6 +98,8 @@ class Batch(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     refunds: list[tuple[Natural, Positive, int]] = []
     hits: list[tuple[Natural, Positive, Natural]] = []
     strict: list[list[Natural]] = []
+    memory: Memory | None = None
+    birth: Birth | None = None
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -76,10 +121,10 @@ def decode(value: bytes) -> Batch:
         batch = _decoder.decode(value)
     except msgspec.MsgspecError as error:
         raise MalformedRecord(f"a value in the counter log cannot be read: {error}") from error
-    if batch.version != VERSION:
+    if batch.version > VERSION:
         raise MalformedRecord(
-            f"the counter log holds format {batch.version}, this instance reads {VERSION}; "
-            "upgrade it"
+            f"the counter log holds format {batch.version}, this instance reads those up to "
+            f"{VERSION}; upgrade it"
         )
     if _largest_index(batch) >= len(batch.keys):
         raise MalformedRecord("a batch in the counter log refers to a key that it does not hold")

@@ -10,8 +10,9 @@ from typing import TypeVar
 
 import msgspec
 
-from formal_cluster.counters.fold import Frozen, Position, State
-from formal_cluster.counters.records import MalformedRecord
+from formal_cluster.counters.fold import Position, State
+from formal_cluster.counters.frozen import Frozen
+from formal_cluster.counters.records import MalformedRecord, Row
 from formal_cluster.counters.windows import Hits, HitsData, Resolution
 from formal_cluster.model import CounterKey
 
@@ -31,6 +32,7 @@ class Head(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
         chunks: How many there are.
         revision: Store revision up to which records are in the snapshot.
         log_time, wall, writers, windows: As in `State`.
+        restored_until: As `Restoration.until`.
     """
 
     version: int = VERSION
@@ -41,16 +43,7 @@ class Head(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     wall: int
     writers: dict[str, Position]
     windows: dict[str, tuple[int, ...]]
-
-
-class Row(msgspec.Struct, array_like=True, frozen=True):
-    """One subject's hits; `subject` is None for a counter's overflow."""
-
-    counter: str
-    subject: tuple[str, ...] | None
-    firsts: list[int]
-    lasts: list[int]
-    counts: list[int]
+    restored_until: int = 0
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -68,6 +61,7 @@ def encode_head(frozen: Frozen, snapshot_id: str, chunks: int) -> bytes:
         wall=frozen.wall,
         writers=frozen.writers,
         windows={name: windows.lengths for name, windows in frozen.resolutions.items()},
+        restored_until=frozen.restored_until,
     )
     return _encoder.encode(head)
 
@@ -117,6 +111,7 @@ def restore_head(head: Head, state: State) -> None:
     state.wall = head.wall
     state.writers = dict(head.writers)
     state.resolutions = {name: Resolution(lengths) for name, lengths in head.windows.items()}
+    state.restoration.until = head.restored_until
 
 
 def restore_chunk(value: bytes, state: State) -> None:

@@ -85,10 +85,7 @@ class Hits:
     def restore(cls, data: HitsData) -> Hits:
         """The inverse of `data`."""
         hits = cls()
-        hits.firsts = data.firsts or _NO_SPANS
-        hits._lasts = data.lasts
-        hits._counts = data.counts
-        hits.total = sum(data.counts)
+        hits.replace(data)
         return hits
 
     @property
@@ -134,6 +131,13 @@ class Hits:
         self.total += count
         while len(lasts) - len(self.firsts) > exact:
             self._round_oldest_exact(now, resolution)
+
+    def replace(self, data: HitsData) -> None:
+        """Hold other hits from now on."""
+        self.firsts = data.firsts or _NO_SPANS
+        self._lasts = data.lasts
+        self._counts = data.counts
+        self.total = sum(data.counts)
 
     def refund(self, at: int, count: int) -> None:
         """Take back hits that were added at `at`, as far as they are still held."""

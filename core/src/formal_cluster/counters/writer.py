@@ -43,14 +43,21 @@ class LogWriter:
         store: StateStore,
         key: bytes,
         *,
+        check_cluster: Callable[[], None],
         flush_interval_s: float,
         write_budget: float,
         jitter: Callable[[], float],
         logger: logging.Logger,
     ) -> None:
+        """
+        Args:
+            check_cluster: Raises `Gap` if the store is not the one that was read. Hits written to
+                a restored store before that is noticed could be taken for others of their time.
+        """
         self._ledger = ledger
         self._store = store
         self._key = key
+        self._check_cluster = check_cluster
         self._flush_interval_s = flush_interval_s
         self._write_budget = write_budget
         self._jitter = jitter
@@ -184,6 +191,7 @@ class LogWriter:
         return True
 
     async def _overwrite(self, value: bytes) -> None:
+        self._check_cluster()
         known = self._ledger.state.revision
         self._revision = await self._store.put(self._key, value, if_revision=self._revision)
         if self._revision <= known:

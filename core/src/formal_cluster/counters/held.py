@@ -1,0 +1,107 @@
+"""What this instance remembers of the log from before a store loss, until the log has it again.
+
+Meanwhile it goes on counting: local reads take the larger of what the log holds and what is
+remembered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+
+from formal_cluster.counters.floors import lacking
+from formal_cluster.counters.fold import State
+from formal_cluster.counters.records import Row
+from formal_cluster.counters.windows import Hits, HitsData
+from formal_cluster.model import CounterKey
+
+
+class Held:
+    """The folded states that were put aside. More than one if the store was lost again meanwhile.
+
+    Attributes:
+        until: No hit in them is later than this log time.
+    """
+
+    def __init__(self) -> None:
+        self._states: list[State] = []
+        self.until = 0
+
+    def put_aside(self, state: State) -> None:
+        """Remember one more state. It is not changed any more."""
+        self._states.append(state)
+        self.until = max(self.until, state.stamp)
+
+    def includes(self, state: State) -> bool:
+        """Whether a state is one of those put aside."""
+        return any(state is held for held in self._states)
+
+    @property
+    def writers(self) -> set[str]:
+        """Everybody whose records are remembered."""
+        return set(chain.from_iterable(state.writers for state in self._states))
+
+    @property
+    def windows(self) -> set[tuple[str, int]]:
+        """The windows that hits were kept for, as in a batch."""
+        return {
+            (counter, length)
+            for state in self._states
+            for counter, resolution in state.resolutions.items()
+            for length in resolution.lengths
+        }
+
+    def covers(self, writer: str, epoch: int, seq: int) -> bool:
+        """Whether a batch is remembered."""
+        return any(
+            (position.epoch, position.seq) >= (epoch, seq)
+            for state in self._states
+            if (position := state.writers.get(writer)) is not None
+        )
+
+    def count(self, key: CounterKey, after: int, state: State) -> int:
+        """The hits later than `after` when `state` lacks what is remembered. It may be too much."""
+        if self.includes(state):
+            return 0
+        hits = state.find(key)
+        newer = hits.count(max(after, state.restoration.until)) if hits is not None else 0
+        remembered = (held.find(key) for held in self._states)
+        return newer + max(
+            (hits.count(after) for hits in remembered if hits is not None), default=0
+        )
+
+    def rows(self, state: State, share: float) -> Iterator[Row | None]:
+        """What is remembered and `state` lacks, compared when asked for; None where it lacks none.
+
+        Args:
+            share: In [0, 1): where to begin. Instances that begin at different places re-append
+                different things and find the rest done by others.
+        """
+        for held in self._states:
+            for counter, hits in held.overflow.items():
+                missing = _missing(held, state, counter, hits, state.overflow.get(counter))
+                yield self._row(counter, None, missing)
+            keys = list(held.subjects)
+            begin = int(share * len(keys))
+            for key in chain(keys[begin:], keys[:begin]):
+                hits = held.subjects[key]
+                missing = _missing(held, state, key.counter, hits, state.subjects.get(key))
+                yield self._row(key.counter, key.subject, missing)
+
+    def _row(self, counter: str, subject: tuple[str, ...] | None, missing: HitsData) -> Row | None:
+        if not missing.lasts:
+            return None
+        return Row(
+            counter,
+            subject,
+            [self.until - first for first in missing.firsts],
+            [self.until - last for last in missing.lasts],
+            missing.counts,
+        )
+
+
+def _missing(held: State, state: State, counter: str, hits: Hits, present: Hits | None) -> HitsData:
+    """What of a held record `state` does not hold."""
+    after = max(held.log_time, state.log_time) - held.resolution(counter).keep
+    has = present.data(after) if present is not None else HitsData([], [], [])
+    return lacking(has, hits.data(after), state.restoration.until)
