@@ -41,10 +41,12 @@ def save(file: Path, config: Path | None, endpoint: str | None, *, as_json: bool
     Every change up to the revision printed is in the file; later ones may be.
     """
     from formal_cluster_store_etcd.commands.snapshot_file import save_to
+    from formal_cluster_store_etcd.tls.credentials import load
 
     context = CommandContext.load(config)
     settings = _settings(context)
-    made = asyncio.run(save_to(file, lambda: _endpoint(context, settings, endpoint)))
+    tls = None if settings.tls is None else load(settings.tls, own_address=None).material
+    made = asyncio.run(save_to(file, lambda: _endpoint(context, settings, endpoint), tls))
     if as_json:
         click.echo(json.dumps({"file": str(file), **asdict(made)}))
     else:
@@ -106,6 +108,8 @@ async def _endpoint(context: CommandContext, settings: EtcdSettings, given: str 
             return endpoint_of(given if "://" in given else f"http://{given}")
         except ValueError as error:
             raise ConfigError(f"--endpoint {given!r} is not HOST:PORT") from error
+    if settings.endpoints:
+        return endpoint_of(settings.endpoints[0])
     instance = await context.identify()
     return Endpoint(
         settings.listen_address or instance.address, instance.client_port or settings.client_port

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from formal_cluster.errors import StoreError
+from formal_cluster_store_etcd.client.rpc import TlsMaterial
 from formal_cluster_store_etcd.client.snapshots import Snapshot, fetch_snapshot
 from formal_cluster_store_etcd.urls import Endpoint
 
@@ -15,7 +16,9 @@ class NotSaved(StoreError):
     """The file could not be written."""
 
 
-async def save_to(file: Path, endpoint: Callable[[], Awaitable[Endpoint]]) -> Snapshot:
+async def save_to(
+    file: Path, endpoint: Callable[[], Awaitable[Endpoint]], tls: TlsMaterial | None
+) -> Snapshot:
     """Fetch a snapshot into `file`. This user alone may read it.
 
     Raises:
@@ -27,7 +30,7 @@ async def save_to(file: Path, endpoint: Callable[[], Awaitable[Endpoint]]) -> Sn
     try:
         try:
             with open(part, "wb", opener=_private) as opened:  # noqa: ASYNC230  nothing else runs
-                made = await fetch_snapshot(where, opened)
+                made = await fetch_snapshot(where, opened, tls)
                 opened.flush()
                 os.fsync(opened.fileno())
             part.replace(file)
