@@ -26,7 +26,7 @@ The store:
     process, launcher             the child that never outlives its supervisor
     etcd_command, etcd_log, readiness, failures
                                   how it is started, what it says, that it is ours, why it ended
-    rebuild → wal, replay, restore_tool
+    rebuild → wal, replay, restore_tool, in_thread
                                   a stopped member's data becomes a new cluster's
     restore_snapshot              so does a snapshot
     wal_format                    etcd's write-ahead log, byte by byte

@@ -10,7 +10,6 @@ work directory behind, which the next attempt begins by deleting.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import shutil
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Final
 from formal_cluster_store_etcd.member.binary import Binary
 from formal_cluster_store_etcd.member.data_dir import sync_directory, unusable
 from formal_cluster_store_etcd.member.failures import CannotStart
+from formal_cluster_store_etcd.member.in_thread import in_thread
 from formal_cluster_store_etcd.member.replay import replay
 from formal_cluster_store_etcd.member.restore_tool import RestoreTool, run_restore
 from formal_cluster_store_etcd.member.wal import commit_all
@@ -58,8 +58,8 @@ async def rebuild(
         CannotStart: It failed; nothing is at `target`, and `source` is as it was.
     """
     try:
-        await asyncio.to_thread(_copy, source, target, work)
-        log = await asyncio.to_thread(commit_all, work / "member")
+        await in_thread(_copy, source, target, work)
+        log = await in_thread(commit_all, work / "member")
         await replay(work, log, binary, logger, within_s=replay_within_s)
         await restore_database(
             work / "member" / "snap" / "db",
@@ -73,7 +73,7 @@ async def rebuild(
     except OSError as error:
         raise unusable(work, error) from error
     finally:
-        await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)
+        await in_thread(shutil.rmtree, work, ignore_errors=True)
     return log.last
 
 
@@ -94,7 +94,7 @@ async def restore_database(
         OSError: The result cannot be moved to `target`.
     """
     await run_restore(tool.command(database, work, name=name, peer_url=peer_url, token=token))
-    await asyncio.to_thread(_publish, work / "member", target)
+    await in_thread(_publish, work / "member", target)
 
 
 def _copy(source: Path, target: Path, work: Path) -> None:

@@ -9,7 +9,6 @@ The command is then simply given again.
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import shutil
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from formal_cluster_store_etcd.member import identity_file
 from formal_cluster_store_etcd.member.binary import inspect, search
 from formal_cluster_store_etcd.member.data_dir import DataDir, unusable
 from formal_cluster_store_etcd.member.failures import CannotStart
+from formal_cluster_store_etcd.member.in_thread import in_thread
 from formal_cluster_store_etcd.member.rebuild import restore_database
 from formal_cluster_store_etcd.member.restore_tool import find_restore_tool
 from formal_cluster_store_etcd.planning.identity import Identity, Stage
@@ -58,12 +58,12 @@ async def restore_snapshot(file: Path, settings: EtcdSettings, instance: Instanc
         search(settings.binary), allow_known_bad=settings.allow_known_bad_version
     )
     tool = await find_restore_tool(binary)
-    await asyncio.to_thread(_check, file)
-    directory = await asyncio.to_thread(_open, settings.data_dir)
+    await in_thread(_check, file)
+    directory = await in_thread(_open, settings.data_dir)
     work = directory.path / "restoring"
     try:
         own = _founder(directory, instance, settings)
-        await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)
+        await in_thread(shutil.rmtree, work, ignore_errors=True)
         await restore_database(
             file,
             work / "restored",
@@ -73,11 +73,11 @@ async def restore_snapshot(file: Path, settings: EtcdSettings, instance: Instanc
             token=secrets.token_hex(16),
             tool=tool,
         )
-        await asyncio.to_thread(_put_in_place, directory, work / "restored", own)
+        await in_thread(_put_in_place, directory, work / "restored", own)
     except OSError as error:
         raise unusable(directory.path, error) from error
     finally:
-        await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)
+        await in_thread(shutil.rmtree, work, ignore_errors=True)
         directory.close()
     return Restored(directory.path, own.member, own.epoch, tool.bumps)
 
