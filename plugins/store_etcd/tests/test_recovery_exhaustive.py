@@ -64,7 +64,7 @@ class Node(NamedTuple):
     stage: Stage
     epoch: int
     fence: int = 0
-    vote: Vote | None = None
+    vote: tuple[int, str, str] | None = None
     intends: bool = False
     lifting: bool = False
     cluster: str | None = OLD
@@ -100,7 +100,7 @@ def identity_of(index: int, node: Node) -> Identity:
             "cluster_id": node.cluster,
             "founded_at": 0.0,
             "fence": node.fence,
-            "vote": node.vote,
+            "vote": node.vote and Vote(**dict(zip(Vote.model_fields, node.vote, strict=True))),
             "intends_restore": node.intends,
             "lifting": node.lifting,
             "voters": voters_of(index, node),
@@ -174,7 +174,7 @@ def decide(
         stage=after.stage,
         epoch=after.epoch,
         fence=after.fence,
-        vote=after.vote,
+        vote=after.vote and (after.vote.epoch, after.vote.instance, after.vote.incarnation),
         intends=after.intends_restore,
         lifting=after.lifting,
         cluster=after.cluster_id,
@@ -236,6 +236,7 @@ def test_the_old_cluster_never_runs_beside_a_restored_one_even_when_disks_are_lo
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)  # 20 s of computing
 def test_nor_does_it_with_a_third_instance_that_has_to_agree():
     states, recovered, split = explore(formation.plan, size=3)
     assert None is split

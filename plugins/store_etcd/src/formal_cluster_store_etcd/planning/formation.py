@@ -163,6 +163,7 @@ def _plan_join(seen: Observation, cluster: RunningCluster) -> Step:
             _initial_cluster(cluster, seen.own),
             cluster.cluster_id,
             cluster.lineage,
+            {m.name: m.peer_urls[0] for m in cluster.members if m.name and not m.is_learner},
         )
     return Join(str(cluster), cluster.cluster_id, cluster.members, cluster.lineage)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from formal_cluster.model import Instance
@@ -62,12 +62,15 @@ class Start:
     Attributes:
         initial_cluster: Names and peer URLs of all members; None to go on founding a new cluster.
         cluster_id: The cluster that is joined; None if the data says it.
+        lineage: Of the cluster that is joined.
+        voters: Likewise, as `Identity.voters`: it may end before this instance has its data.
     """
 
     evidence: str
     initial_cluster: Mapping[str, str] | None
     cluster_id: str | None = None
     lineage: Lineage | None = None
+    voters: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

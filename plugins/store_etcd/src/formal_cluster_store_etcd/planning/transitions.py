@@ -77,7 +77,7 @@ def _joined(step: Start | Join, own: Identity) -> Mapping[str, object]:
     """The fence, if there is one, was for data that this instance no longer has."""
     known: dict[str, object] = {"cluster_id": step.cluster_id}
     if isinstance(step, Start):
-        known["stage"] = Stage.MEMBER
+        known |= {"stage": Stage.MEMBER, "voters": step.voters}
     if step.lineage is None:
         return {**known, "epoch": max(own.epoch, 1), "founded_at": None}
     known |= {"epoch": step.lineage.epoch, "founded_at": step.lineage.founded_at}
