@@ -106,7 +106,7 @@ def _founder(directory: DataDir, instance: Instance, settings: EtcdSettings) -> 
     return fresh.model_copy(
         update={
             "stage": Stage.FOUNDING,
-            "epoch": before.epoch + _EPOCHS_AHEAD,
+            "epoch": max(before.epoch, before.fence) + _EPOCHS_AHEAD,
             "voters": {fresh.member: peer_url},
             "source": "snapshot",
         }
@@ -114,6 +114,8 @@ def _founder(directory: DataDir, instance: Instance, settings: EtcdSettings) -> 
 
 
 def _put_in_place(directory: DataDir, restored: Path, own: Identity) -> None:
-    directory.set_member_aside()
-    restored.rename(directory.path / "member")
+    """From the moment the identity is saved, a start of the instance would finish it too."""
+    directory.discard_restored()
+    restored.rename(directory.restored)
     identity_file.save(directory, own)
+    directory.adopt_restored()

@@ -127,7 +127,9 @@ class Prober:
     async def _lineage(self, client: str) -> Lineage | None:
         """What the member itself has stored, through etcd's JSON gateway: needs no quorum."""
         try:
-            async with self._session.post(f"{client}/v3/kv/range", json=_READ_LINEAGE) as response:
+            async with self._session.post(
+                f"{client}/v3/kv/range", json=_READ_LINEAGE, ssl=self._ssl
+            ) as response:
                 answer = await response.json(content_type=None)
             return parse_lineage(base64.b64decode(answer["kvs"][0]["value"]))
         except (aiohttp.ClientError, OSError, TimeoutError):
