@@ -1,4 +1,4 @@
-"""`python -m formal_cluster_failover`: play scenarios, print what came of them, write the report."""
+"""The command: play scenarios, print what came of them, write the report."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 

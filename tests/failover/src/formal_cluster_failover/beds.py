@@ -123,7 +123,7 @@ class Namespaces:
         self._cuts: list[str] = []
         self._disks: list[Path] = []
         for bridge in (self._wire, self._api):
-            _ip("link", "add", bridge, "type", "bridge")
+            _ip("link", "add", "name", bridge, "type", "bridge")
             _ip("link", "set", bridge, "up")
         _ip("link", "set", "lo", "up")
         _ip("address", "add", f"{self.platform}/24", "dev", self._api)
@@ -147,7 +147,19 @@ class Namespaces:
         address, api = f"10.91.0.{number + 2}", f"10.92.0.{number + 2}"
         for bridge, device, own in ((self._wire, "eth0", address), (self._api, "eth1", api)):
             port = f"{bridge}{number}"
-            _ip("link", "add", port, "type", "veth", "peer", device, "netns", str(holder.pid))
+            _ip(
+                "link",
+                "add",
+                "name",
+                port,
+                "type",
+                "veth",
+                "peer",
+                "name",
+                device,
+                "netns",
+                str(holder.pid),
+            )
             _ip("link", "set", port, "master", bridge, "up")
             _ip("address", "add", f"{own}/24", "dev", device, inside=inside)
             _ip("link", "set", device, "up", inside=inside)
@@ -159,7 +171,7 @@ class Namespaces:
         for group in groups:
             bridge = f"cut{len(self._cuts)}"
             self._cuts.append(bridge)
-            _ip("link", "add", bridge, "type", "bridge")
+            _ip("link", "add", "name", bridge, "type", "bridge")
             _ip("link", "set", bridge, "up")
             for place in group:
                 _ip("link", "set", f"{self._wire}{place.number}", "master", bridge)
@@ -187,7 +199,10 @@ class Namespaces:
         self.heal()
         for path in self._disks:
             subprocess.run([_program("umount"), "--lazy", str(path)], check=True)
-        for holder in self._holders:
+        for number, holder in enumerate(self._holders):
+            for bridge in (self._wire, self._api):
+                # The kernel would do it some time after the last process has ended.
+                _ip("link", "delete", f"{bridge}{number}")
             holder.kill()
             holder.wait()
         for bridge in (self._wire, self._api):

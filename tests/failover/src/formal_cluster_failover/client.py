@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import aiohttp
 
@@ -19,17 +19,17 @@ class Decision(NamedTuple):
     """An answer.
 
     Attributes:
-        count: Of the subject in the last hour, the present attempt included; None if refused.
+        value: Of the subject in the last hour, the present attempt included; None if refused.
     """
 
     outcome: Outcome
-    count: int | None
+    value: int | None
 
 
 class Client:
     """One client for all instances; use it as an async context manager."""
 
-    async def __aenter__(self) -> Client:
+    async def __aenter__(self) -> Self:
         # No kept connections: what is measured is the cluster, not a connection pool.
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(force_close=True, limit=0),

@@ -129,7 +129,7 @@ class Instance:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, **self._environment},
+                env={**_outside_environment(), **self._environment},
                 start_new_session=True,
             )
 
@@ -186,6 +186,11 @@ class Instance:
         for pid in victims:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+
+
+def _outside_environment() -> dict[str, str]:
+    """Ours, without what would be taken for settings."""
+    return {k: v for k, v in os.environ.items() if not k.startswith("FORMAL_CLUSTER_")}
 
 
 def _etcds() -> Iterator[tuple[int, str]]:

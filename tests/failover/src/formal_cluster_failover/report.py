@@ -1,36 +1,15 @@
-"""Writes docs/failover-report.md from results. Pure, but for the machine's description."""
+"""Puts the results into docs/failover-report.md, below `report_head.md`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from formal_cluster_failover.execute import Result
 from formal_cluster_failover.run import Measure
 
-_HEAD = """\
-# Failover report
-
-Written by `make failover-report`: real instances (`formal-cluster serve`, each with its own etcd), found through a
-scripted ECS, on one machine. While each scenario runs, a recorder keeps hitting strict and eventual counters on every
-instance. In all of them these must hold, or the scenario is marked **FAILED**:
-
-- no strict subject is admitted more than its limit in any 60 seconds, whoever served it;
-- after all is well again every acknowledged strict hit is counted, and none that nobody made;
-- instances are never clustered in two clusters at once;
-- no instance says for 5 s that it is ready and clustered while it answers no strict hit, nor the opposite;
-- when an instance is gone, so is its etcd.
-
-| column | meaning |
-|---|---|
-| eventual | seconds from the fault to the last eventual decision, on the instances that go on, that was not right: a subject blocked before must stay blocked, a new one must be admitted |
-| strict | seconds from the fault until strict hits are answered again; if none was refused, the longest that any had to wait |
-| took | seconds until the step was done |
-| refused | decisions refused meanwhile by the instances that go on, eventual + strict |
-| lost | acknowledged strict hits that are not counted in the end, of how many |
-
-A number in parentheses is the target; **bold**: the target was missed.
-"""
+_HEAD = Path(__file__).with_name("report_head.md")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +28,7 @@ class Pass:
 
 def document(passes: Sequence[Pass]) -> str:
     """The whole report."""
-    parts = [_HEAD, *(_section(each) for each in passes)]
+    parts = [_HEAD.read_text(), *(_section(each) for each in passes)]
     return "\n".join(parts)
 
 
@@ -57,13 +36,16 @@ def _section(run: Pass) -> str:
     played = [result for result in run.results if result.skipped is None]
     failed = [result for result in played if result.wrong]
     late = [result for result in played if not result.wrong and not result.holds]
-    lines = [
-        f"## {run.title}",
-        "",
+    summary = (
         f"{run.machine} {len(played)} scenarios in {sum(r.seconds for r in played) / 60:.0f} min: "
         f"{len(failed)} failed, {len(late)} missed a target, "
         f"{sum(result.lost for result in played)} of "
-        f"{sum(result.acknowledged for result in played)} acknowledged strict hits lost.",
+        f"{sum(result.acknowledged for result in played)} acknowledged strict hits lost."
+    )
+    lines = [
+        f"## {run.title}",
+        "",
+        summary,
         "",
         "| scenario | step | eventual | strict | took | refused | lost |",
         "|---|---|--:|--:|--:|--:|--:|",

@@ -167,9 +167,9 @@ class Run:
         await asyncio.sleep(for_s)
         names = {instance.name for instance in instances}
         for hit in self.recorder.history.hits:
-            if hit.instance in names and hit.began > since and hit.grade is Grade.STRICT:
-                if hit.outcome is Outcome.ADMITTED:
-                    raise DidNotHold(f"{hit.instance} admitted a strict hit without a quorum")
+            asked = hit.instance in names and hit.began > since and hit.grade is Grade.STRICT
+            if asked and hit.outcome is Outcome.ADMITTED:
+                raise DidNotHold(f"{hit.instance} admitted a strict hit without a quorum")
         for instance in instances:
             state = (await self.client.cluster(instance))["state"]
             if state == "clustered":
@@ -297,7 +297,7 @@ class Run:
         subjects = sorted({h.subject for h in history.hits if h.grade is Grade.STRICT})
         for number, subject in enumerate(subjects):
             instance = instances[number % len(instances)]
-            seen = (await self.client.hit(instance, Grade.STRICT, subject)).count
+            seen = (await self.client.hit(instance, Grade.STRICT, subject)).value
             if seen is None:
                 raise DidNotHold(f"{instance.name} refuses to count {subject} after all is well")
             self.audited[subject] = Counted(acknowledged[subject], doubtful[subject], seen - 1)

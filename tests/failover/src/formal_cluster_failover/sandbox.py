@@ -21,7 +21,7 @@ _INSIDE = "FORMAL_CLUSTER_FAILOVER_INSIDE"
 _NAMESPACES = ("--net", "--pid", "--fork", "--kill-child", "--mount", "--mount-proc")
 _AS_ROOT = ("--user", "--map-root-user")
 _TRIAL = (
-    "ip link add b type bridge && ip link add v type veth peer name w && "
+    "ip link add name br type bridge && ip link add name one type veth peer name two && "
     "mount -t tmpfs -o size=64k none /tmp && unshare --net true"
 )
 _END_WITHIN_S = 20.0

@@ -28,7 +28,7 @@ def _others(instances: list[Instance], lost: Instance) -> list[Instance]:
     return [instance for instance in instances if instance is not lost]
 
 
-@SCENARIOS.add("kill-follower", "kill −9 of a follower, then its replacement", quick=True)
+@SCENARIOS.add("kill-follower", "kill −9 of a follower, then its replacement")
 async def follower(run: Run) -> None:
     """Nothing but its own requests is disturbed."""
     instances = await run.cluster(3)

@@ -63,7 +63,8 @@ async def _start_client_or_member(run: Run) -> Instance:
         (new,) = run.service.launch()
 
         async def is_clustered() -> bool:
-            return (await run.client.ready(new))[1]["state"] == "clustered"
+            _, body = await run.client.ready(new)
+            return bool(body["state"] == "clustered")
 
         async with run.timed("it is clustered", JOINED):
             await run.until(f"{new.name} is clustered", is_clustered, within_s=60)

@@ -26,6 +26,12 @@ SCENARIOS = Scenarios()
 _SAID_WITHIN_S = 30.0
 _JOINS = Target(took_s=30.0)
 _DISK = "400m"
+_STRANGER = """
+import socket, sys, time
+listener = socket.create_server((sys.argv[1], int(sys.argv[2])))
+print(flush=True)
+time.sleep(1e6)
+"""
 
 Trouble = Callable[[Instance], AbstractContextManager[None]]
 """Makes the trouble on entering, takes it away on leaving."""
@@ -127,9 +133,7 @@ async def port_taken(run: Run) -> None:
         stranger = subprocess.Popen(
             [
                 *(*instance.place.prefix, "python3", "-c"),
-                "import socket, sys, time\n"
-                "s = socket.create_server((sys.argv[1], int(sys.argv[2])))\n"
-                "print(flush=True)\ntime.sleep(1e6)",
+                _STRANGER,
                 *(instance.place.address, str(instance.ports.peer)),
             ],
             stdout=subprocess.PIPE,
