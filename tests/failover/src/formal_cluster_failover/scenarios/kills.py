@@ -40,7 +40,7 @@ async def follower(run: Run) -> None:
     await run.until_members(run.running, voters=3)
 
 
-@SCENARIOS.add("kill-leader", "kill −9 of the leader, then its replacement", quick=True)
+@SCENARIOS.add("kill-leader", "kill −9 of the leader, then its replacement")
 async def leader(run: Run) -> None:
     """The others elect a new one."""
     instances = await run.cluster(3)
