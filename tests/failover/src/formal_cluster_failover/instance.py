@@ -67,6 +67,7 @@ class Instance:
     Attributes:
         id: As discovery names it.
         home: Its directory, with its log and, unless set otherwise, its data.
+        leaving: Whether it was told to stop: it sends requests away from then on.
         gone: When its process, its etcd or its network was taken from it.
         etcdctl: What etcdctl has to be told to be let in; nothing without TLS.
     """
@@ -80,6 +81,7 @@ class Instance:
         self.home.mkdir(parents=True, exist_ok=True)
         self.data_dir = home / "default.etcd"
         self.log = home / f"{name}.log"
+        self.leaving = False
         self.gone: list[float] = []
         self.etcdctl: tuple[str, ...] = ()
         self._environment: Mapping[str, str] = {}
@@ -118,6 +120,7 @@ class Instance:
 
     def start(self) -> None:
         """Start it. It ends with this process, however that ends."""
+        self.leaving = False
         command = [
             *(sys.executable, "-I", "-S", launcher.__file__, str(os.getpid()), "--"),
             *(*self.place.prefix, sys.executable, "-m", "formal_cluster"),
@@ -153,6 +156,7 @@ class Instance:
 
     def ask_to_stop(self) -> None:
         """SIGTERM."""
+        self.leaving = True
         self.gone.append(time.monotonic())
         if self._process is not None:
             self._process.terminate()

@@ -124,7 +124,7 @@ class Recorder:
 
     async def _see(self, instance: Instance) -> None:
         while not self._stopping:
-            if instance.running:
+            if instance.running and not instance.leaving:
                 try:
                     ready, _ = await self._client.ready(instance)
                     body = await self._client.cluster(instance)

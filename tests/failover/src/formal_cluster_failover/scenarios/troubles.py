@@ -193,7 +193,7 @@ async def _with_program(run: Run, script: str | None, says: str, *, alone: bool)
     await _start_in_trouble(run, trouble, says, etcd=program, alone=alone)
 
 
-@SCENARIOS.add("clock", "an instance's clock is three hours slow", needs=FAKETIME)
+@SCENARIOS.add("clock", "an instance's clock is three hours fast", needs=FAKETIME)
 async def clock(run: Run) -> None:
     """Time is the log's, so it joins, and its counts are everybody's."""
     pair = run.service.launch(2)
@@ -204,7 +204,7 @@ async def clock(run: Run) -> None:
     third = run.service.make(
         environment={
             "LD_PRELOAD": str(library),
-            "FAKETIME": "-3h",
+            "FAKETIME": "+3h",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         }
     )
