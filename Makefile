@@ -10,7 +10,7 @@ UV_NEEDS := $(if $(shell command -v uv;),,python3-venv)
 # An activated environment is not the project's; uv would warn about it.
 unexport VIRTUAL_ENV
 
-.PHONY: help setup check test test-pythons demo bench clean
+.PHONY: help setup check test test-pythons failover-report demo bench clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,10 @@ test: check ## check, then every test
 
 test-pythons: ## the tests that start no server, on each Python 3.11-3.13 found here
 	@tools/test-pythons
+
+failover-report: setup ## play every failover scenario; writes docs/failover-report.md
+	PYTHONPATH=tests/failover/src $(BIN)/python -m formal_cluster_failover \
+		--all-passes --write docs/failover-report.md
 
 demo: ## three clustered proxies limit one user together; one is killed and comes back
 	@tools/install-system-packages $(UV_NEEDS) etcd

@@ -16,7 +16,7 @@ protocol and checks each request, and each of its own responses, against botocor
 a client that breaks the protocol makes the `async with` fail. It records every call.
 `TaskMetadataServer` is the endpoint that the container agent offers to each task.
 
-Nothing leaves the loopback interface. Needs `formal-cluster-conformance[ecs]`.
+Nothing leaves the loopback interface unless told to. Needs `formal-cluster-conformance[ecs]`.
 """
 
 from formal_cluster_conformance.ecs.server import EcsServer

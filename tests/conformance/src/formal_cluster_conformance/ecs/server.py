@@ -51,15 +51,16 @@ class _Fault:
 
 
 class EcsServer:
-    """ECS for one world, on a free port of 127.0.0.1.
+    """ECS for one world, on a free port of `host`.
 
     Attributes:
         url: Where it listens, once entered.
         calls: Every request, in order of arrival. Retries are requests of their own.
     """
 
-    def __init__(self, world: EcsWorld) -> None:
+    def __init__(self, world: EcsWorld, host: str = "127.0.0.1") -> None:
         self.world = world
+        self._host = host
         self.url = ""
         self.calls: list[Call] = []
         self._violations: list[str] = []
@@ -75,7 +76,7 @@ class EcsServer:
         app.router.add_post("/", self._serve)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        await web.TCPSite(self._runner, self._host, 0).start()
         host, port = self._runner.addresses[0][:2]
         self.url = f"http://{host}:{port}"
         return self

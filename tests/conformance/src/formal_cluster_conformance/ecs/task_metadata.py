@@ -12,15 +12,16 @@ from formal_cluster_conformance.ecs.world import EcsTask, EcsWorld
 
 
 class TaskMetadataServer:
-    """The endpoints of all tasks of a world, on a free port of 127.0.0.1.
+    """The endpoints of all tasks of a world, on a free port of `host`.
 
     Attributes:
         overrides: Members that replace those of the `/task` documents; None removes a member.
         reads: How many documents were asked for.
     """
 
-    def __init__(self, world: EcsWorld) -> None:
+    def __init__(self, world: EcsWorld, host: str = "127.0.0.1") -> None:
         self._world = world
+        self._host = host
         self._base = ""
         self._failures_left = 0
         self.overrides: dict[str, Any] = {}
@@ -32,7 +33,7 @@ class TaskMetadataServer:
         app.router.add_get("/v4/{task}/task", self._task)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        await web.TCPSite(self._runner, self._host, 0).start()
         host, port = self._runner.addresses[0][:2]
         self._base = f"http://{host}:{port}/v4"
         return self
