@@ -23,8 +23,7 @@ The store:
 `member/`: this instance's etcd:
 
     member_runner                 prepare, find the place in the cluster, start, and over again
-    workplace                     what that needs: binary, data_dir, identity_file, ports,
-                                  scheme_change
+    workplace                     what that needs: binary, data_dir, identity_file, ports
     former, guard, observer       carry out what `formation` and `vigil` decide, on what they see
     copies_on_disk, requests      what a recovery needs to know of this disk and of the operator
     status_server                 what the others are told while no etcd runs here

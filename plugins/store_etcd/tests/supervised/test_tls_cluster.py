@@ -146,24 +146,26 @@ async def test_files_that_cannot_be_used_are_named_and_when_mended_the_instance_
 
 
 @pytest.mark.parametrize("on_first", [True, False])
-async def test_data_of_a_cluster_with_the_other_scheme_is_refused_with_the_mend(
-    fleet, eventually, on_first
+async def test_tls_is_switched_for_all_at_once_and_the_data_stays(
+    fleet, start_all, eventually, on_first
 ):
-    (one,) = fleet(1, tls=True)
-    with_tls = one.settings.copy()
-    without = {key: value for key, value in with_tls.items() if key != "tls"}
-    one.settings = with_tls if on_first else without
-    await one.start()
-    await eventually(lambda: one.serves)
-    await one.stop()
-    one.settings = without if on_first else with_tls
-    await one.start()
-    await eventually(lambda: one.status.state is StoreState.FAILED)
-    assert one.error.startswith(f"TLS was switched {'off' if on_first else 'on'}, but the data in ")
-    await one.stop()
-    one.settings = with_tls if on_first else without
-    await one.start()
-    await eventually(lambda: one.serves)
+    everyone = fleet(3, tls=True)
+    tables = [instance.settings.pop("tls") for instance in everyone]
+
+    def switch(*, on):
+        for instance, table in zip(everyone, tables, strict=True):
+            instance.settings.pop("tls", None)
+            instance.settings |= {"tls": table} if on else {}
+
+    switch(on=on_first)
+    await start_all(everyone)
+    await eventually(lambda: formed(everyone), within=40)
+    await everyone[0].store.put(b"key", b"kept")
+    await asyncio.gather(*(instance.stop() for instance in everyone))
+    switch(on=not on_first)
+    await start_all(everyone)
+    await eventually(lambda: formed(everyone), within=50)
+    assert b"kept" == (await everyone[2].store.get(b"key")).value
 
 
 async def test_while_tls_is_being_switched_on_no_second_cluster_is_founded(fleet, eventually):

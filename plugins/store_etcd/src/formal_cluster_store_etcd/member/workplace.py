@@ -20,7 +20,6 @@ from formal_cluster_store_etcd.member.ports import ensure_free
 from formal_cluster_store_etcd.member.rebuild import rebuild
 from formal_cluster_store_etcd.member.requests import drop_request, is_requested
 from formal_cluster_store_etcd.member.restore_tool import find_restore_tool
-from formal_cluster_store_etcd.member.scheme_change import refuse_other_scheme
 from formal_cluster_store_etcd.planning.identity import Identity, Stage
 from formal_cluster_store_etcd.planning.peer_status import PeerStatus, status_of
 from formal_cluster_store_etcd.planning.presence import Presence
@@ -222,7 +221,6 @@ async def workplace(
         peer_port = instance.peer_port or settings.peer_port
         peer_url = member_url(settings.scheme, instance.address, peer_port)
         own = identity_file.load(directory, instance.id, peer_url)
-        refuse_other_scheme(own, settings.scheme, directory.path)
         await asyncio.to_thread(_finish, directory, own)
         # Always: it proves that the directory can be written.
         await asyncio.to_thread(identity_file.save, directory, own)
