@@ -10,7 +10,7 @@ from formal_cluster.hookspecs import StoreContext
 from formal_cluster.model import StoreState, StoreStatus
 from formal_cluster_store_etcd.client.etcd_client import EtcdClient
 from formal_cluster_store_etcd.external_watch import ExternalWatch
-from formal_cluster_store_etcd.key_operations import KeyOperations
+from formal_cluster_store_etcd.key_operations import ATTEMPT_S, KeyOperations
 from formal_cluster_store_etcd.settings import EtcdSettings
 
 
@@ -27,7 +27,7 @@ class ExternalStore(KeyOperations):
 
     async def start(self) -> None:
         """See `StateStore.start`."""
-        self._client = EtcdClient()
+        self._client = EtcdClient(attempt_s=ATTEMPT_S)
         self._watch = ExternalWatch(self._settings, self._client, self._context.logger)
         self._task = asyncio.create_task(self._watch.run(), name="external etcd")
         self._task.add_done_callback(self._note_crash)

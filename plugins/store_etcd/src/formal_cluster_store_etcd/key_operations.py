@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator
+from typing import Final
 
 from formal_cluster.errors import Unavailable
 from formal_cluster.model import Capability, Entry, Listing, StoreStatus, WatchUpdate
 from formal_cluster_store_etcd.client.etcd_client import EtcdClient
+
+# While the leadership moves, etcd drops what followers forward and says nothing. Whoever can send
+# it again, as the counters' log does, is to do so well within a strict decision's deadline.
+ATTEMPT_S: Final = 0.8
 
 
 class KeyOperations(ABC):

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from formal_cluster.hookspecs import StoreContext
 from formal_cluster.model import StoreState, StoreStatus
 from formal_cluster.protocols import JournalEntry
 from formal_cluster_store_etcd.client.etcd_client import EtcdClient
 from formal_cluster_store_etcd.condition import condition
-from formal_cluster_store_etcd.key_operations import KeyOperations
+from formal_cluster_store_etcd.key_operations import ATTEMPT_S, KeyOperations
 from formal_cluster_store_etcd.member.process import require_linux
 from formal_cluster_store_etcd.settings import EtcdSettings
 from formal_cluster_store_etcd.supervisor import Supervisor
-
-# While the leadership moves, etcd drops what followers forward and says nothing. Whoever can send
-# it again, as the counters' log does, is to do so well within a strict decision's deadline.
-_ATTEMPT_S: Final = 0.8
 
 
 class EtcdStore(KeyOperations):
@@ -39,7 +34,7 @@ class EtcdStore(KeyOperations):
             ConfigError: The embedded etcd cannot run on this platform.
         """
         require_linux()
-        self._client = EtcdClient(attempt_s=_ATTEMPT_S)
+        self._client = EtcdClient(attempt_s=ATTEMPT_S)
         self._supervisor = Supervisor(self._settings, self._context, self._client)
         self._supervisor.start()
 
