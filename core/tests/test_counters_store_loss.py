@@ -186,10 +186,12 @@ class Cluster:
     async def restored(self, *names: str) -> None:
         """Wait until these instances may decide strictly, time passing fast."""
         await self.noticed(*names)
-        await eventually(lambda: all(self.instances[n]._ledger.held is None for n in names))
-        if not all(self.instances[name]._ledger.settled() for name in names):
-            self.ahead_ms += AWAITED_MS
-        await eventually(lambda: all(self.instances[n]._ledger.settled() for n in names))
+        chosen = [self.instances[name]._ledger for name in names]
+        await eventually(lambda: all(ledger.held is None for ledger in chosen))
+        async with asyncio.timeout(20):
+            while not all(ledger.settled() for ledger in chosen):
+                self.ahead_ms += AWAITED_MS // 20
+                await asyncio.sleep(0.005)
 
     def values(self, what: list[CounterRead] = ALICE) -> list[int]:
         return [counters.peek(what)[0][0].value for counters in self.instances.values()]
@@ -318,8 +320,8 @@ async def test_a_hit_lives_on_with_anybody_who_has_seen_it(cluster: Cluster, kin
     await cluster.kill("one")
 
     cluster.lose(lost(cluster, older, kind))
-    (new,) = await cluster.add("new")
     await cluster.restored("two")
+    (new,) = await cluster.add("new")
 
     await eventually(lambda: cluster.values() == [3, 3])
     assert await strict(two)
@@ -384,6 +386,8 @@ async def test_an_instance_that_does_not_come_back_is_awaited_for_seconds_only(
     await cluster.noticed("one", "two")
     with pytest.raises(CountersUnavailable, match="put back what they remember"):
         await one.attempt_strict(ALICE, deadline_s=1)
+    await eventually(lambda: one._ledger.held is None and two._ledger.held is None)
+    assert not await strict(one)
     cluster.ahead_ms += AWAITED_MS
 
     assert [await strict(two) for _ in range(LIMIT)] == [True] * (LIMIT - 1) + [False]

@@ -7,6 +7,7 @@ Everything decided from memory happens here, under one lock that is never held o
 
 from __future__ import annotations
 
+import secrets
 import threading
 from asyncio import Future
 from collections.abc import Callable, Sequence
@@ -173,7 +174,9 @@ class Ledger:
     def why_lost(self, present: Present) -> str | None:
         """Why the store no longer has all that is held; None if it has, or if that is known."""
         with self.lock:
-            if not self.state.writers or (self.held is not None and self.held.includes(self.state)):
+            if self.held is not None and self.held.includes(self.state):
+                return None
+            if not (self.life or self.state.writers):
                 return None
             if present.life != self.life:
                 return "the log has a new life"
@@ -189,27 +192,24 @@ class Ledger:
             self.held.put_aside(self.state)
             return True
 
-    def birth(self, cluster: str | None, writers: set[str], *, empty: bool) -> Batch:
-        """The record of a new life of the log.
-
-        Args:
-            writers: Everybody who wrote to what is left of the log.
-            empty: Whether nothing is left of it.
-        """
+    def birth(self, present: Present) -> Batch:
+        """The record of a new life of the log of which `present` is left."""
         with self.lock:
-            awaited = (
-                writers | set(self.state.writers) | (self.held.writers if self.held else set())
-            )
+            awaited = present.writers | set(self.state.writers)
+            if self.held is not None:
+                awaited |= self.held.writers
             wall = self.wall()
-            log_time = self.state.log_time or int(not empty)
+            log_time = self.state.log_time or int(bool(present.newest))
             proposed, sync = self.catch_up.propose(log_time, self.now(), wall)
+            # By chance, so that a second copy of the same store gets another life.
+            life = max(self.life, present.life) + 1 + secrets.randbelow(1 << 32)
             return Batch(
-                epoch=max(self.life + 1, wall),
+                epoch=life,
                 seq=1,
                 proposed=proposed,
                 wall=wall,
                 sync=sync,
-                birth=Birth(cluster=cluster, awaited=sorted(awaited - {LOG_ITSELF})),
+                birth=Birth(cluster=present.cluster, awaited=sorted(awaited - {LOG_ITSELF})),
             )
 
     def glean(self, gleaned: State, state: State, newest: Sequence[Record], oldest: int) -> None:

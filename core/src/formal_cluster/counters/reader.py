@@ -68,7 +68,7 @@ class LogReader:
             MalformedRecord: Another version wrote what is there.
         """
         known = self._ledger.state
-        present = await self._check(await self._present())
+        present = await self._check(await self._present(), oldest)
         if intact and known.revision + 1 >= oldest:
             self._go_on_from(known, life=present.life)
             return
@@ -155,11 +155,11 @@ class LogReader:
         ]
         return Present(records, listing.revision, self._cluster)
 
-    async def _check(self, present: Present) -> Present:
+    async def _check(self, present: Present, oldest: int) -> Present:
         """Begin a new life of the log if the store has lost something; what is then present.
 
         Raises:
-            Gap: Something that is held was lost.
+            Gap: It has, and either something is held, or what is known of its history is void.
         """
         ledger = self._ledger
         lost = ledger.why_lost(present)
@@ -168,15 +168,14 @@ class LogReader:
             return present
         if moved is not None or present.life == ledger.life:
             await self._begin_life(present)
-        if ledger.put_aside():
+        if ledger.put_aside() or oldest:
             raise Gap(
-                "the store may have lost counter records that this instance remembers: "
-                f"{lost or moved}"
+                f"the store may have lost counter records: {lost or moved}; reading the log anew"
             )
         return await self._present()
 
     async def _begin_life(self, present: Present) -> None:
-        batch = self._ledger.birth(present.cluster, present.writers, empty=not present.newest)
+        batch = self._ledger.birth(present)
         beginning = present.beginning
         with contextlib.suppress(Conflict):  # another instance was faster
             await self._store.put(
