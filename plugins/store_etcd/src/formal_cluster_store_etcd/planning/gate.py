@@ -20,7 +20,10 @@ from dataclasses import dataclass
 from formal_cluster.model import InstanceState
 from formal_cluster_store_etcd.names import is_member_of
 from formal_cluster_store_etcd.planning.copies import Copy
+from formal_cluster_store_etcd.planning.identity import Identity
+from formal_cluster_store_etcd.planning.lineage import Rank, rank
 from formal_cluster_store_etcd.planning.observations import LiveEtcd, NoEtcd, Silent, Stranger
+from formal_cluster_store_etcd.planning.peer_status import PeerStatus
 from formal_cluster_store_etcd.planning.steps import Observation
 
 
@@ -67,16 +70,31 @@ def operator_vouches(seen: Observation) -> bool:
 
 
 def _newest_voters(seen: Observation) -> Mapping[str, str]:
-    known: list[tuple[Copy | None, Mapping[str, str]]] = [(seen.copy_held, seen.own.voters)]
-    known += [
-        (probe.status.copy_held, probe.status.voters)
-        for probe in seen.probes.values()
-        if isinstance(probe, NoEtcd)
-    ]
-    with_copy = [(copy.merit, voters) for copy, voters in known if copy is not None and voters]
-    if with_copy:
-        return max(with_copy, key=lambda item: item[0])[1]
-    return seen.own.voters
+    """Of all lists the one that was seen last, by the log, in the cluster of the highest rank.
+
+    All who see the same lists so judge by the same one. Members that run have lists too.
+    """
+    known = list(_known_voters(seen))
+    return max(known, key=lambda item: item[0])[1] if known else seen.own.voters
+
+
+def _known_voters(seen: Observation) -> Iterator[tuple[tuple[Rank, int], Mapping[str, str]]]:
+    own = seen.own
+    own_rank = _rank(own, seen.copy_held)
+    if own.voters:
+        yield (own_rank, own.voters_index), own.voters
+    for probe in seen.probes.values():
+        if isinstance(probe, NoEtcd) and probe.status.voters:
+            status = probe.status
+            of = _rank(status, status.copy_held)
+            yield (of, status.voters_index), status.voters
+        elif isinstance(probe, LiveEtcd) and probe.index and probe.cluster_id == own.cluster_id:
+            listed = {m.name: m.peer_urls[0] for m in probe.members if m.name and not m.is_learner}
+            yield (own_rank, probe.index), listed
+
+
+def _rank(one: Identity | PeerStatus, copy: Copy | None) -> Rank:
+    return rank(one.epoch, None, one.cluster_id) if copy is None else copy.merit[0]
 
 
 def _why_gone(name: str, url: str, seen: Observation) -> str | None:

@@ -60,6 +60,8 @@ class Identity(BaseModel):
         peer_url: Where its member is reached by the others.
         founded_at: When `cluster_id` was founded, as its lineage says.
         voters: The voters last seen in `cluster_id`: names and peer URLs.
+        voters_index: Log entry up to which the member had come that listed them, at least; 0 if
+            that is not known. The larger, the newer the list.
         fence: The epoch this instance is fenced for, see `recovery`; 0 if it never was.
         vote: Whose copy it would have restored; at most one for an epoch.
         intends_restore: Whether it is about to restore its copy if the votes still stand.
@@ -83,6 +85,7 @@ class Identity(BaseModel):
     peer_url: str
     founded_at: float | None = None
     voters: Mapping[str, str] = {}
+    voters_index: int = 0
     fence: int = 0
     vote: Vote | None = None
     intends_restore: bool = False
@@ -133,6 +136,7 @@ class Identity(BaseModel):
                 "stage": Stage.UNFORMED,
                 "peer_url": peer_url,
                 "voters": {},
+                "voters_index": 0,
                 "intends_restore": False,
                 "source": None,
             }

@@ -47,6 +47,7 @@ class LiveEtcd:
         serving: Whether it reaches a quorum.
         lineage: Of its cluster; None while that is not written, or cannot be read.
         member: Its own name, as the members know it.
+        index: Last log entry it knows to be committed; 0 if it cannot be asked.
     """
 
     cluster_id: str
@@ -54,6 +55,7 @@ class LiveEtcd:
     serving: bool
     lineage: Lineage | None = None
     member: str = ""
+    index: int = 0
 
 
 Probe: TypeAlias = Silent | Stranger | NoEtcd | LiveEtcd

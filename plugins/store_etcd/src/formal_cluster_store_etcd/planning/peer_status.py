@@ -29,7 +29,7 @@ class PeerStatus(BaseModel):
         vote: Whose copy it would have restored; None also while it takes its fence back.
         restoring: Whether it is about to restore its copy, or does so.
         presumed_dead: See `Identity`.
-        voters: The voters it last saw.
+        voters: The voters it last saw; `voters_index` as in `Identity`.
         copy_held: The best copy of the data on its disk; None if there is none, or if it cannot be
             read: then `has_data` is true.
     """
@@ -52,6 +52,7 @@ class PeerStatus(BaseModel):
     restoring: bool = False
     presumed_dead: int = 0
     voters: Mapping[str, str] = {}
+    voters_index: int = 0
     copy_held: Copy | None = None
 
     @property
@@ -88,5 +89,6 @@ def status_of(
         restoring=identity.intends_restore or identity.stage is Stage.RESTORING,
         presumed_dead=identity.presumed_dead,
         voters=identity.voters,
+        voters_index=identity.voters_index,
         copy_held=copy_held,
     )

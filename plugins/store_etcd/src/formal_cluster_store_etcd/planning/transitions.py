@@ -50,6 +50,7 @@ def restored(own: Identity, peer_url: str) -> Identity:
             **_FIRST,
             "peer_url": peer_url,
             "voters": {own.member: peer_url},
+            "voters_index": 0,
         }
     )
 
@@ -66,7 +67,13 @@ def _changes(step: Step, own: Identity) -> Mapping[str, object]:
             return {"stage": Stage.UNFORMED}
         case Found():
             founding = {"stage": Stage.FOUNDING, "epoch": step.epoch}
-            return {**_UNFENCED, **founding, **_FIRST, "voters": {own.member: own.peer_url}}
+            return {
+                **_UNFENCED,
+                **founding,
+                **_FIRST,
+                "voters": {own.member: own.peer_url},
+                "voters_index": 0,
+            }
         case Start(cluster_id=str()) | Join():
             return _joined(step, own)
         case _:
@@ -77,7 +84,7 @@ def _joined(step: Start | Join, own: Identity) -> Mapping[str, object]:
     """The fence, if there is one, was for data that this instance no longer has."""
     known: dict[str, object] = {"cluster_id": step.cluster_id}
     if isinstance(step, Start):
-        known |= {"stage": Stage.MEMBER, "voters": step.voters}
+        known |= {"stage": Stage.MEMBER, "voters": step.voters, "voters_index": 0}
     if step.lineage is None:
         return {**known, "epoch": max(own.epoch, 1), "founded_at": None}
     known |= {"epoch": step.lineage.epoch, "founded_at": step.lineage.founded_at}
@@ -100,6 +107,11 @@ def _changes_of_fence(step: Step, own: Identity) -> Mapping[str, object]:
             return {"intends_restore": False}
         case Restore() if own.stage is not Stage.RESTORING:
             restoring = {"stage": Stage.RESTORING, "source": step.source, "epoch": own.fence}
-            return {**_UNFENCED, **restoring, "voters": {own.member: own.peer_url}}
+            return {
+                **_UNFENCED,
+                **restoring,
+                "voters": {own.member: own.peer_url},
+                "voters_index": 0,
+            }
         case _:
             return {}
