@@ -96,7 +96,9 @@ class Guard:
             if member.name and not member.is_learner
         }
         # What an operator has vouched for was for one loss of the quorum.
-        known = {"presumed_dead": 0} | ({"voters": voters} if voters else {})
+        known: dict[str, object] = {"presumed_dead": 0}
+        if voters and (voters != place.own.voters or not place.own.voters_index):
+            known |= {"voters": voters, "voters_index": self._watch.seen.listed_index}
         await place.change(lambda own: own.model_copy(update=known))
         await place.decline_operator()
 

@@ -248,7 +248,7 @@ class MemberRunner:
             epoch, founded_at = lineage.epoch, lineage.founded_at
         await place.change(
             lambda own: own.in_cluster(cluster_id, epoch=epoch, founded_at=founded_at).model_copy(
-                update={"voters": voters}
+                update={"voters": voters, "voters_index": 0}
             )
         )
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from formal_cluster.errors import StoreError
-from formal_cluster_store_etcd.client.cluster_api import ClusterApi
+from formal_cluster_store_etcd.client.cluster_api import ClusterApi, MemberList
 from formal_cluster_store_etcd.client.etcd_client import EtcdClient, QuorumAnswer
 from formal_cluster_store_etcd.planning.lineage import Lineage
 from formal_cluster_store_etcd.planning.members import ClusterMember, MemberStatus
@@ -40,6 +40,7 @@ class Members:
         healthy: Ids of those that answered and know of a leader.
         leader: Id of the leader; 0 when nobody knows of one.
         statuses: What each said that answered, by id.
+        listed_index: Log entry up to which the one that listed the members had come, at least.
         at: When they were last listed, by the watch's clock.
     """
 
@@ -47,6 +48,7 @@ class Members:
     healthy: frozenset[int] = frozenset()
     leader: int = 0
     statuses: Mapping[int, MemberStatus] = field(default_factory=dict)
+    listed_index: int = 0
     at: float = float("-inf")
 
 
@@ -172,7 +174,7 @@ class ClusterWatch:
         """Ask the members now who they are and how they do."""
         if self.following:
             listed = await self._list()
-            self.seen = await self._ask(listed or self.seen.members, new=listed is not None)
+            self.seen = await self._ask(listed)
             self._set_endpoints(self.seen.members)
 
     async def _look(self) -> None:
@@ -191,7 +193,7 @@ class ClusterWatch:
             return _MEMBERS_S
         return _MEMBERS_S * max(1.0, self._present / _INSTANCES_ASKING_EACH_SECOND)
 
-    async def _list(self) -> tuple[ClusterMember, ...] | None:
+    async def _list(self) -> MemberList | None:
         for endpoint in self._client.endpoints:
             try:
                 listed = await self._api.members(endpoint)
@@ -201,10 +203,14 @@ class ClusterWatch:
                 )
                 continue
             if f"{listed.cluster_id:x}" == self.cluster_id:
-                return listed.members
+                return listed
         return None
 
-    async def _ask(self, members: tuple[ClusterMember, ...], *, new: bool) -> Members:
+    async def _ask(self, listed: MemberList | None) -> Members:
+        members, index = self.seen.members, self.seen.listed_index
+        if listed is not None:
+            before = self.seen.statuses.get(listed.answered_by)
+            members, index = listed.members, 0 if before is None else before.raft_index
         answers = await asyncio.gather(*map(self._status, members))
         statuses = [status for status in answers if status is not None]
         newest = max(statuses, key=lambda status: status.raft_term, default=None)
@@ -213,7 +219,8 @@ class ClusterWatch:
             healthy=frozenset(status.member_id for status in statuses if status.leader_id),
             leader=newest.leader_id if newest is not None else 0,
             statuses={status.member_id: status for status in statuses},
-            at=self._clock() if new else self.seen.at,
+            listed_index=index,
+            at=self.seen.at if listed is None else self._clock(),
         )
 
     async def _status(self, member: ClusterMember) -> MemberStatus | None:

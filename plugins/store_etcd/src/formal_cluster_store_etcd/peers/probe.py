@@ -10,7 +10,7 @@ import base64
 import json
 import ssl
 from collections.abc import Mapping, Sequence
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import aiohttp
 from pydantic import ValidationError
@@ -110,11 +110,13 @@ class Prober:
             return Stranger(
                 f"an etcd answers at {peer} that formal-cluster did not start", is_etcd=True
             )
-        serving, lineage = await asyncio.gather(self._serves(client), self._lineage(client))
+        serving, lineage, index = await asyncio.gather(
+            self._serves(client), self._lineage(client), self._index(client)
+        )
         if lineage is not None and lineage.cluster_id != cluster_id:
             # The cluster was restored a moment ago, and its founder has not written it yet.
             lineage = None
-        return LiveEtcd(cluster_id, members, serving, lineage, name)
+        return LiveEtcd(cluster_id, members, serving, lineage, name, index)
 
     async def _serves(self, client: str) -> bool:
         try:
@@ -125,17 +127,33 @@ class Prober:
         return isinstance(health, dict) and health.get("health") == "true"
 
     async def _lineage(self, client: str) -> Lineage | None:
-        """What the member itself has stored, through etcd's JSON gateway: needs no quorum."""
+        """What the member itself has stored."""
+        answer = await self._gateway(client, "kv/range", _READ_LINEAGE)
         try:
-            async with self._session.post(
-                f"{client}/v3/kv/range", json=_READ_LINEAGE, ssl=self._ssl
-            ) as response:
-                answer = await response.json(content_type=None)
             return parse_lineage(base64.b64decode(answer["kvs"][0]["value"]))
-        except (aiohttp.ClientError, OSError, TimeoutError):
-            return None
         except (ValueError, TypeError, LookupError):
             return None  # there is no such key, or it is no etcd
+
+    async def _index(self, client: str) -> int:
+        """The last log entry that the member knows to be committed; 0 if it cannot be asked."""
+        answer = await self._gateway(client, "maintenance/status", {})
+        try:
+            return int(answer["raftIndex"])
+        except (ValueError, TypeError, LookupError):
+            return 0
+
+    async def _gateway(self, client: str, method: str, question: Mapping[str, object]) -> Any:
+        """Ask the member itself through etcd's JSON gateway, which needs no quorum.
+
+        None if it does not answer.
+        """
+        try:
+            async with self._session.post(
+                f"{client}/v3/{method}", json=question, ssl=self._ssl
+            ) as response:
+                return await response.json(content_type=None)
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
+            return None
 
 
 def _supervisor(document: bytes, instance: Instance, where: str) -> Probe:
