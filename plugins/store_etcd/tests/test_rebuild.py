@@ -199,15 +199,19 @@ async def test_a_member_whose_log_has_nothing_after_its_snapshot_is_rebuilt_agai
     assert b"value" == (await client(twice.endpoint).get(b"key")).value
 
 
-async def test_no_revision_is_given_twice_where_the_tool_can_prevent_it(
-    etcd_start, rebuilt, client, binary
-):
+async def test_history_and_revisions_go_on_where_they_were(etcd_start, rebuilt, client):
     member = etcd_start("single")
-    revision = await client(member.endpoint).put(b"key", b"value")
+    before = client(member.endpoint)
+    first = await before.put(b"key", b"one")
+    last = await before.put(b"key", b"two")
     member.kill()
-    new = started(await rebuilt(member))
-    bumped = (await find_restore_tool(binary)).bumps
-    assert (1_000_000_001 if bumped else 1) == await client(new.endpoint).put(b"a", b"") - revision
+    after = client(started(await rebuilt(member)).endpoint)
+    values = []
+    async with contextlib.aclosing(after.watch(b"key", from_revision=first)) as updates:
+        while len(values) < 2:
+            values += [event.value for event in (await anext(updates)).events]
+    assert [b"one", b"two"] == values
+    assert last + 1 == await after.put(b"key", b"three")
 
 
 # ── it is done apart, and all or nothing ─────────────────────────────────────────────────────

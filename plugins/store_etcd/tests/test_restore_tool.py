@@ -14,8 +14,7 @@ from formal_cluster_store_etcd.member.restore_tool import (
     run_restore,
 )
 
-OLD_HELP = "--data-dir=''  Path to the data directory"
-NEW_HELP = f"{OLD_HELP}\n--bump-revision=0  How much\n--mark-compacted"
+HELP = "--data-dir=''  Path to the data directory"
 
 
 @pytest.fixture
@@ -29,7 +28,7 @@ class Machine:
     def __init__(self, root):
         self.root = root
 
-    def put(self, place, version, help_text=OLD_HELP):
+    def put(self, place, version, help_text=HELP):
         path = self.root / place
         path.parent.mkdir(exist_ok=True)
         path.write_text(
@@ -47,19 +46,19 @@ class Machine:
 async def test_the_one_beside_etcd_comes_before_the_one_on_path(machine):
     machine.put("path/etcdutl", "3.5.30")
     beside = machine.put("beside/etcdutl", "3.5.30")
-    assert RestoreTool(beside, bumps=False) == await find_restore_tool(machine.etcd("3.5.24"))
+    assert RestoreTool(beside) == await find_restore_tool(machine.etcd("3.5.24"))
 
 
-async def test_etcdutl_comes_before_etcdctl_and_may_raise_the_revision(machine):
+async def test_etcdutl_comes_before_etcdctl(machine):
     machine.put("path/etcdctl", "3.5.30")
-    utl = machine.put("path/etcdutl", "3.5.30", NEW_HELP)
-    assert RestoreTool(utl, bumps=True) == await find_restore_tool(machine.etcd("3.5.24"))
+    utl = machine.put("path/etcdutl", "3.5.30")
+    assert RestoreTool(utl) == await find_restore_tool(machine.etcd("3.5.24"))
 
 
 async def test_one_of_another_minor_version_is_passed_over(machine):
     machine.put("beside/etcdutl", "3.6.1")
     right = machine.put("path/etcdctl", "3.5.30")
-    assert RestoreTool(right, bumps=False) == await find_restore_tool(machine.etcd("3.5.24"))
+    assert RestoreTool(right) == await find_restore_tool(machine.etcd("3.5.24"))
 
 
 @pytest.mark.parametrize(("etcd", "wanted"), [("3.4.23", "etcdctl 3.4"), ("3.6.12", "etcdutl 3.6")])

@@ -83,13 +83,9 @@ def restore(file: Path, config: Path | None, *, as_json: bool) -> None:
         "  1. stop all other instances, and move their data directories away: what they hold is "
         "of another cluster;\n"
         "  2. start this instance, and wait until `formal-cluster status` shows it clustered;\n"
-        "  3. start the others: they join it and copy its data."
+        "  3. start the others: they join it and copy its data.\n"
+        "Revisions go on from the snapshot's: restart every other program that remembers them."
     )
-    if not made["bumped"]:
-        click.echo(
-            "This etcd's restore tool cannot raise the revision, so revisions are given a second "
-            "time: restart every process that watches or caches keys by their revision."
-        )
 
 
 def _settings(context: CommandContext) -> EtcdSettings:

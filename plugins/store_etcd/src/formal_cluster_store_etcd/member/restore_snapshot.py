@@ -38,13 +38,11 @@ class Restored:
 
     Attributes:
         member: The name of the new cluster's first member.
-        bumped: Whether the revision was raised, so that no revision is given twice.
     """
 
     data_dir: Path
     member: str
     epoch: int
-    bumped: bool
 
 
 async def restore_snapshot(file: Path, settings: EtcdSettings, instance: Instance) -> Restored:
@@ -79,7 +77,7 @@ async def restore_snapshot(file: Path, settings: EtcdSettings, instance: Instanc
     finally:
         await in_thread(shutil.rmtree, work, ignore_errors=True)
         directory.close()
-    return Restored(directory.path, own.member, own.epoch, tool.bumps)
+    return Restored(directory.path, own.member, own.epoch)
 
 
 def _check(file: Path) -> None:

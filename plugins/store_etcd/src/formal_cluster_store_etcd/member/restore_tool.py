@@ -1,6 +1,10 @@
 """The program that makes a data directory of a snapshot: etcdutl, or etcdctl before etcd 3.6.
 
 It must be of etcd's own minor version: the directory it makes has that version's layout.
+
+Newer ones could raise the revision, so that none is ever given twice, but only together with
+discarding all history: and with it the counters' log since their last snapshot. The cluster's new
+id already tells readers that another store answers, so revisions go on from the database's.
 """
 
 from __future__ import annotations
@@ -20,20 +24,13 @@ from formal_cluster_store_etcd.member.failures import CannotStart
 
 _PROGRAMS: Final = ("etcdutl", "etcdctl")
 _VERSION: Final = re.compile(r"^etcd(?:utl|ctl) version: (\d+)\.(\d+)\.", re.MULTILINE)
-_BUMP: Final = "--bump-revision"
-_BUMPED_BY: Final = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class RestoreTool:
-    """A program that can restore.
-
-    Attributes:
-        bumps: Whether it can raise the revision, so that none is ever given twice.
-    """
+    """A program that can restore."""
 
     path: Path
-    bumps: bool
 
     def command(
         self, database: Path, data_dir: Path, *, name: str, peer_url: str, token: str
@@ -52,7 +49,6 @@ class RestoreTool:
             *("--initial-cluster", f"{name}={peer_url}"),
             *("--initial-cluster-token", token),
             *("--initial-advertise-peer-urls", peer_url),
-            *((_BUMP, str(_BUMPED_BY), "--mark-compacted") if self.bumps else ()),
         )
 
 
@@ -65,10 +61,9 @@ async def find_restore_tool(binary: Binary) -> RestoreTool:
     others: list[str] = []
     for candidate in _candidates(binary.path.parent):
         match = _VERSION.search(await _ask(candidate, "version"))
-        if match is not None and tuple(map(int, match.groups())) == binary.version[:2]:
-            help_text = await _ask(candidate, "snapshot", "restore", "--help")
-            if "--data-dir" in help_text:
-                return RestoreTool(candidate, bumps=_BUMP in help_text)
+        is_of_it = match is not None and tuple(map(int, match.groups())) == binary.version[:2]
+        if is_of_it and "--data-dir" in await _ask(candidate, "snapshot", "restore", "--help"):
+            return RestoreTool(candidate)
         others.append(f"{candidate} ({match[1]}.{match[2]})" if match else str(candidate))
     minor = f"{binary.version.major}.{binary.version.minor}"
     wanted = "etcdctl" if binary.version < (3, 5) else "etcdutl"
