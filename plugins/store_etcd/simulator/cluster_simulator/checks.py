@@ -1,0 +1,138 @@
+"""What must hold at every moment, and in the end. A violation is noted in `World.wrongs`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cluster_simulator.contents import Contents
+from cluster_simulator.raft import Replica
+from cluster_simulator.world import Node, World
+from formal_cluster_store_etcd.planning.changes import Change, Observation, Remove
+from formal_cluster_store_etcd.planning.identity import Stage
+from formal_cluster_store_etcd.planning.roster import target_voters
+
+
+def check_now(world: World) -> None:
+    """After each step: one cluster that can commit, no etcd on fenced data, no voter too many."""
+    clusters: dict[str, list[tuple[Node, Replica]]] = {}
+    for node, replica in world.running:
+        if node.own.fenced:
+            world.object(f"the etcd of {node.id} runs, which is fenced for {node.own.fence}")
+        clusters.setdefault(replica.cluster_id, []).append((node, replica))
+    able = [cluster_id for cluster_id, running in clusters.items() if _can_commit(world, running)]
+    if len(able) > 1:
+        world.object(f"two clusters can commit: {' and '.join(sorted(able))}")
+
+
+def check_founding(world: World, founder: Node) -> None:
+    """A cluster is founded only if nobody has data of another."""
+    for node, replica in _living_data(world):
+        if replica.log:
+            world.object(f"{founder.id} founds a cluster, and {node.id} has data of another")
+            break
+    world.acknowledged.clear()
+
+
+def check_restoration(world: World, source: Node, contents: Contents) -> None:
+    """Before a cluster is restored: everyone else is fenced, and nothing is lost."""
+    for node in world.living:
+        own = node.disk.identity
+        if node is source or own is None or node.disk.replica is None or not own.has_data:
+            continue
+        if node.disk.replica.log and own.epoch < source.own.epoch and not own.fenced:
+            world.object(f"{source.id} restores the cluster, and {node.id} is not fenced")
+    missing = world.acknowledged - contents.writes
+    held = {write for _, replica in _living_data(world) for write in replica.writes}
+    if missing & held:
+        world.object(f"{source.id} restores the cluster without writes that others have")
+    world.acknowledged -= missing
+
+
+def check_deletion(world: World, node: Node, lost: Replica) -> None:
+    """Data that was set aside is deleted only if what is in it is elsewhere too."""
+    wanted = lost.writes & world.acknowledged
+    if not wanted:
+        return
+    held = {write for _, replica in _living_data(world) for write in replica.writes}
+    if wanted - held:
+        world.object(f"{node.id} deletes the last copy of writes")
+
+
+def check_change(world: World, seen: Observation, step: Change) -> None:
+    """A change of the members rests on a view that is good enough for it."""
+    name, view = type(step).__name__, seen.view
+    if view is None or seen.own_instance not in {instance.id for instance in view.instances}:
+        world.object(f"{name} on a discovery view that failed")
+        return
+    draining = {p.member for p in seen.presences if p.draining}
+    draining |= {url for p in seen.presences if p.draining for url in (p.peer_url,)}
+    voters = [m for m in seen.members if not m.is_learner]
+    if isinstance(step, Remove):
+        removed = next((m for m in seen.members if m.id == step.member_id), None)
+        if removed is None:
+            return
+        leaving = removed.name in draining or bool(draining.intersection(removed.peer_urls))
+        if not view.complete and not leaving:
+            world.object("Remove on an incomplete discovery view")
+        left = [m for m in voters if m.id != removed.id]
+        if not removed.is_learner:
+            if sum(m.healthy for m in left) <= len(left) // 2:
+                world.object("Remove of a voter that leaves no healthy quorum")
+            if removed.healthy and not leaving and len(voters) <= _right_number(seen):
+                world.object("Remove of a healthy voter for no reason")
+    cap = seen.rules.voters
+    if len(voters) > cap + 1:
+        world.object(f"{len(voters)} voters, where {cap} are allowed")
+
+
+def why_not_settled(world: World) -> str | None:
+    """What is missing to one healthy cluster that everyone has found; None if nothing is."""
+    everyone = world.living
+    running = list(world.running)
+    clusters = {replica.cluster_id for _, replica in running}
+    if len(clusters) != 1:
+        return f"{len(clusters)} clusters run"
+    leaders = [(node, replica) for node, replica in running if replica.leads]
+    if len(leaders) != 1:
+        return f"{len(leaders)} leaders"
+    leader = leaders[0][1]
+    members = leader.contents.listed
+    running_ids = {replica.member_id for _, replica in running}
+    idle = [m.name or "unnamed" for m in members if m.id not in running_ids]
+    if idle:
+        return f"members that do not run: {idle}"
+    right = target_voters(len(everyone), world.setting.membership.voters)
+    if len(leader.contents.voters) != right:
+        return f"{len(leader.contents.voters)} of {right} voters"
+    if len(everyone) == 2 and len(members) != 2:
+        return "no hot standby"
+    for node in everyone:
+        own = node.own
+        if own.fenced or own.lifting or own.intends_restore or own.stage is Stage.INTENDING:
+            return f"{node.id} is fenced, or about to found or restore a cluster"
+        if own.cluster_id != leader.cluster_id:
+            return f"{node.id} is not in the cluster"
+        if node.replica is not None and own.stage is not Stage.MEMBER:
+            return f"{node.id} has not settled in"
+    missing = world.acknowledged - leader.whole().writes
+    if missing:
+        return f"acknowledged writes are lost: {sorted(missing)}"
+    return None
+
+
+def _right_number(seen: Observation) -> int:
+    there = {p.instance for p in seen.presences if not p.draining}
+    return target_voters(len(there), seen.rules.voters)
+
+
+def _can_commit(world: World, running: list[tuple[Node, Replica]]) -> bool:
+    newest = max((replica for _, replica in running), key=lambda replica: replica.commit)
+    voters = {member.id for member in newest.contents.voters}
+    there = {replica.member_id for _, replica in running}
+    return len(voters & there) > len(voters) // 2
+
+
+def _living_data(world: World) -> Iterator[tuple[Node, Replica]]:
+    for node in world.living:
+        for replica in node.disk.replicas:
+            yield node, replica
