@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from cluster_simulator.contents import Contents
 from cluster_simulator.raft import Replica
 from cluster_simulator.world import Node, World
+from formal_cluster.model import InstanceState
+from formal_cluster_store_etcd.names import is_member_of
 from formal_cluster_store_etcd.planning.changes import Change, Observation, Remove
 from formal_cluster_store_etcd.planning.identity import Stage
 from formal_cluster_store_etcd.planning.roster import target_voters
@@ -98,13 +100,14 @@ def why_not_settled(world: World) -> str | None:
     leader = leaders[0][1]
     members = leader.contents.listed
     running_ids = {replica.member_id for _, replica in running}
+    forgotten = [n for n in world.nodes if not n.alive and n.record.forgotten_at is not None]
     idle = [m.name or "unnamed" for m in members if m.id not in running_ids]
-    if idle:
+    if any(not _is_of(name, forgotten) for name in idle):
         return f"members that do not run: {idle}"
     right = target_voters(len(everyone), world.setting.membership.voters)
-    if len(leader.contents.voters) != right:
+    if len(leader.contents.voters) != right and not idle:
         return f"{len(leader.contents.voters)} of {right} voters"
-    if len(everyone) == 2 and len(members) != 2:
+    if len(everyone) == 2 and len(members) != 2 and not idle:
         return "no hot standby"
     for node in everyone:
         own = node.own
@@ -120,8 +123,15 @@ def why_not_settled(world: World) -> str | None:
     return None
 
 
+def _is_of(member: str, nodes: Iterable[Node]) -> bool:
+    return any(is_member_of(member, node.id) for node in nodes)
+
+
 def _right_number(seen: Observation) -> int:
-    there = {p.instance for p in seen.presences if not p.draining}
+    stopped = {
+        i.id for i in (seen.view.instances if seen.view else ()) if i.state is InstanceState.STOPPED
+    }
+    there = {p.instance for p in seen.presences if not p.draining} - stopped
     return target_voters(len(there), seen.rules.voters)
 
 

@@ -100,7 +100,6 @@ def beat(world: World, node: Node) -> None:
         return
     if replica.leads:
         replicate(world, node, replica)
-        _expire(world, replica)
     elif world.now - replica.heard_at >= ELECTION_S:
         replica.leader = 0
         campaign(world, node, replica)
@@ -223,6 +222,13 @@ def propose(world: World, node: Node, replica: Replica, change: Change) -> bool:
     index = len(leader.log)
     replicate(world, at, leader)
     return leader.commit >= index and leader.leads
+
+
+def expire(world: World, leader: Replica) -> None:
+    """Take away the presences that have not been renewed."""
+    for instance, present in list(leader.contents.presences.items()):
+        if world.now - present.at > TTL_S:
+            leader.log.append(Entry(leader.term, Absent(instance)))
 
 
 def add_learner(world: World, node: Node, replica: Replica, url: str) -> None:
@@ -349,9 +355,3 @@ def _tell_name(world: World, node: Node, replica: Replica) -> None:
     if current is not None:
         told = replace(current, name=node.own.member, client_urls=(node.client_url,))
         propose(world, *leading, SetMember(told))
-
-
-def _expire(world: World, leader: Replica) -> None:
-    for instance, present in list(leader.contents.presences.items()):
-        if world.now - present.at > TTL_S:
-            leader.log.append(Entry(leader.term, Absent(instance)))

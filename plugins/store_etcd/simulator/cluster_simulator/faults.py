@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable
 from typing import NamedTuple
 
-from cluster_simulator import etcd, supervisor
+from cluster_simulator import etcd, supervisor, watching
 from cluster_simulator.checks import check_now
 from cluster_simulator.discovery import Mode, Outlook
 from cluster_simulator.disk import Disk
@@ -46,15 +46,21 @@ def calm(world: World, rounds: int, pace_s: float = 1.0) -> None:
         for node in world.nodes:
             supervisor.finish_round(world, node, node.index)
         check_now(world)
-        pass_time(world, pace_s)
+        pass_time(world, pace_s, in_touch=True)
 
 
-def pass_time(world: World, seconds: float) -> None:
-    """Some time, in which the etcds keep in touch."""
+def pass_time(world: World, seconds: float, *, in_touch: bool = False) -> None:
+    """Some time, in which the etcds keep in touch, and the instances too if it is said."""
     world.now += seconds
-    running = sorted(world.running, key=lambda at: not at[1].leads)
-    for node, _ in running:
+    for node, _ in sorted(world.running, key=lambda at: not at[1].leads):
         etcd.beat(world, node)
+    if in_touch:
+        for node in world.nodes:
+            if node.acts:
+                watching.announce(world, node)
+    for _, replica in world.running:
+        if replica.leads:
+            etcd.expire(world, replica)
 
 
 def _run(world: World, node: Node, dice: int) -> None:

@@ -55,7 +55,8 @@ def _settle(world: World) -> None:
         node.paused = False
         node.outlook = Outlook()
         boot(world, node)
-    unproven = [n.record for n in world.nodes if not n.alive and n.record.proven_at is None]
+    dead = [node.record for node in world.nodes if not node.alive]
+    unproven = [r for r in dead if r.proven_at is None or r.forgotten_at is not None]
     if unproven:
         _until_settled(world, ((WAITING_ROUNDS, 1.0),))
         _note(world, "── the platform vouches for the dead, or an operator does")

@@ -68,7 +68,7 @@ def quorum(world: World, node: Node) -> tuple[Node, Replica] | None:
 def fresh(world: World, node: Node) -> LiveEtcd | None:
     """The followed cluster as a probe would find it, if it was seen to serve just now."""
     watch = node.memory.watch
-    if watch.cluster_id is None or watch.answered_at is None:
+    if watch.cluster_id is None or watch.lineage is None or watch.answered_at is None:
         return None
     if world.now - min(watch.answered_at, watch.seen.at) > FRESH_S:
         return None
