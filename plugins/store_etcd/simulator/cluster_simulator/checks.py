@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from cluster_simulator.contents import Contents
 from cluster_simulator.raft import Replica
 from cluster_simulator.world import Node, World
-from formal_cluster.model import InstanceState
+from formal_cluster.model import Instance, InstanceState
 from formal_cluster_store_etcd.names import is_member_of
 from formal_cluster_store_etcd.planning.changes import Change, Observation, Remove
 from formal_cluster_store_etcd.planning.identity import Stage
@@ -80,7 +80,11 @@ def check_change(world: World, seen: Observation, step: Change) -> None:
         if not removed.is_learner:
             if sum(m.healthy for m in left) <= len(left) // 2:
                 world.object("Remove of a voter that leaves no healthy quorum")
-            if removed.healthy and not leaving and len(voters) <= _right_number(seen):
+            if (
+                removed.healthy
+                and not leaving
+                and len(voters) <= _right_number(seen, view.instances)
+            ):
                 world.object("Remove of a healthy voter for no reason")
     cap = seen.rules.voters
     if len(voters) > cap + 1:
@@ -127,12 +131,10 @@ def _is_of(member: str, nodes: Iterable[Node]) -> bool:
     return any(is_member_of(member, node.id) for node in nodes)
 
 
-def _right_number(seen: Observation) -> int:
-    stopped = {
-        i.id for i in (seen.view.instances if seen.view else ()) if i.state is InstanceState.STOPPED
-    }
-    there = {p.instance for p in seen.presences if not p.draining} - stopped
-    return target_voters(len(there), seen.rules.voters)
+def _right_number(seen: Observation, named: Iterable[Instance]) -> int:
+    alive = {i.id for i in named if i.state is not InstanceState.STOPPED}
+    there = {p.instance for p in seen.presences if not p.draining}
+    return target_voters(len(there & alive), seen.rules.voters)
 
 
 def _can_commit(world: World, running: list[tuple[Node, Replica]]) -> bool:

@@ -83,9 +83,7 @@ def join(world: World, node: Node, cluster_id: str, urls: Sequence[str]) -> Repl
         mine = next((m for m in listed if node.peer_url in m.peer_urls and not m.name), None)
         if mine is None:
             raise Refused("it was not added")
-        return Replica(
-            cluster_id, mine.id, contents=Contents(members={m.id: m for m in listed})
-        )
+        return Replica(cluster_id, mine.id, contents=Contents(members={m.id: m for m in listed}))
     raise Refused("no member answers")
 
 
@@ -116,7 +114,7 @@ def campaign(world: World, node: Node, replica: Replica, *, called: bool = False
     replica.voted_for = replica.member_id
     votes = 1
     for member in replica.contents.voters:
-        found = world.etcd_of(member, replica.cluster_id)
+        found = world.etcd_of(member, node)
         if found is None or found[0] is node or not world.hears(node, found[0]):
             continue
         voter = found[1]
@@ -137,7 +135,7 @@ def replicate(
     """The leader sends what it has to those members that `only` names, and counts the answers."""
     heard = 1
     for member in leader.contents.listed:
-        found = world.etcd_of(member, leader.cluster_id)
+        found = world.etcd_of(member, node)
         if found is None or found[0] is node or not only(member.id):
             continue
         peer, follower = found
@@ -174,7 +172,7 @@ def serves(world: World, node: Node, replica: Replica) -> tuple[Node, Replica] |
     at, leader = leading
     alive = 1
     for member in leader.contents.voters:
-        found = world.etcd_of(member, leader.cluster_id)
+        found = world.etcd_of(member, at)
         if found is not None and found[0] is not at and world.linked(at, found[0]):
             if found[1].term > leader.term:
                 return None
@@ -187,7 +185,7 @@ def leader_of(world: World, node: Node, replica: Replica) -> tuple[Node, Replica
     if replica.leads:
         return node, replica
     member = replica.contents.members.get(replica.leader)
-    found = None if member is None else world.etcd_of(member, replica.cluster_id)
+    found = None if member is None else world.etcd_of(member, node)
     if found is None or not found[1].leads or not world.linked(node, found[0]):
         return None
     return found
@@ -288,7 +286,7 @@ def hand_over(world: World, node: Node, replica: Replica, id_: int) -> None:
     """Make another voter the leader. Raises: Refused."""
     at, leader = _ready(world, node, replica)
     member = leader.contents.members.get(id_)
-    found = None if member is None else world.etcd_of(member, leader.cluster_id)
+    found = None if member is None else world.etcd_of(member, at)
     if member is None or member.is_learner or found is None or not world.linked(at, found[0]):
         raise Refused("there is no such voter, or it is silent")
     replicate(world, at, leader)
@@ -318,7 +316,7 @@ def _ready(world: World, node: Node, replica: Replica) -> tuple[Node, Replica]:
 def _is_active(world: World, at: Node, leader: Replica, member: ClusterMember) -> bool:
     if member.id == leader.member_id:
         return True
-    found = world.etcd_of(member, leader.cluster_id)
+    found = world.etcd_of(member, at)
     return found is not None and world.linked(at, found[0])
 
 
@@ -334,7 +332,7 @@ def _is_removed(world: World, node: Node, replica: Replica) -> bool:
     if replica.member_id in replica.contents.removed:
         return True
     for member in replica.contents.listed:
-        found = world.etcd_of(member, replica.cluster_id)
+        found = world.etcd_of(member, node)
         if found is None or found[0] is node or not world.linked(node, found[0]):
             continue
         if replica.member_id in found[1].contents.removed:

@@ -85,7 +85,9 @@ def _wait(world: World, _: Node, dice: int) -> None:
 
 def _write(world: World, node: Node, dice: int) -> None:
     if node.replica is not None and node.acts:
-        etcd.write(world, node, node.replica, lambda member: dice % 3 == 0 or dice >> member % 8 & 1 == 1)
+        etcd.write(
+            world, node, node.replica, lambda member: dice % 3 == 0 or dice >> member % 8 & 1 == 1
+        )
 
 
 def _crash(world: World, node: Node, _: int) -> None:

@@ -23,8 +23,8 @@ class Planners:
 
     formation: Callable[[steps.Observation, steps.Rules], steps.Step] = formation.plan
     identity_after: Callable[[steps.Step, Identity], Identity] = transitions.identity_after
-    vigil: Callable[
-        [steps.Observation, float, steps.Rules], vigil.KeepRunning | vigil.StopEtcd
-    ] = vigil.plan
+    vigil: Callable[[steps.Observation, float, steps.Rules], vigil.KeepRunning | vigil.StopEtcd] = (
+        vigil.plan
+    )
     membership: Callable[[changes.Observation], changes.Change | changes.Wait] = membership.plan
     leaving: Callable[[leaving.Farewell], leaving.Farewells] = leaving.plan

@@ -35,7 +35,12 @@ def ask(world: World, node: Node, instance: Instance) -> Probe:
         return Stranger("an etcd answers that formal-cluster did not start", is_etcd=True)
     serving = etcd.serves(world, other, replica) is not None
     return LiveEtcd(
-        replica.cluster_id, replica.contents.listed, serving, lineage_in(replica), own.name
+        replica.cluster_id,
+        replica.contents.listed,
+        serving,
+        lineage_in(replica),
+        own.name,
+        replica.commit,
     )
 
 

@@ -51,7 +51,7 @@ def draw(seed: int) -> Schedule:
         formation=steps.Rules(
             stable_s=STABLE_S,
             deadline_s=dice.choice((0.0, 5.0)) if by_majority else float("inf"),
-            leaderless_s=dice.choice((0.0, 2.0)),
+            leaderless_s=dice.choice((1.0, 5.0)),
         ),
         membership=changes.Rules(
             voters=dice.choice((3, 3, 3, 5, 7)),

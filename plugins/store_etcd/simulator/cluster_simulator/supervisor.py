@@ -214,7 +214,7 @@ def _run_member(world: World, node: Node, dice: int) -> None:
         _settle_in(world, node, replica)
         watching.look(world, node)
         watching.announce(world, node)
-        _note_voters(world, node)
+        _note_voters(world, node, replica)
         leaderless_s = _leaderless_s(world, node)
         if leaderless_s >= ANSWERS_S or world.now - memory.looked_around_at >= ROUND_S:
             memory.looked_around_at = world.now
@@ -239,7 +239,8 @@ def _settle_in(world: World, node: Node, replica: Replica) -> None:
         epoch, founded_at = lineage.epoch, lineage.founded_at
     voters = {m.name: m.peer_urls[0] for m in replica.contents.voters if m.name}
     settled = own.in_cluster(replica.cluster_id, epoch=epoch, founded_at=founded_at)
-    become(node, settled.model_copy(update={"voters": voters}))
+    known = {"voters": voters, "voters_index": replica.commit}
+    become(node, settled.model_copy(update=known))
     watching.follow(node, replica.cluster_id, replica.contents.listed)
 
 
@@ -262,18 +263,17 @@ def _write_lineage(world: World, node: Node, replica: Replica) -> Lineage | None
     return lineage if etcd.propose(world, node, replica, SetLineage(lineage)) else None
 
 
-def _note_voters(world: World, node: Node) -> None:
-    memory = node.memory
-    if _leaderless_s(world, node) >= ANSWERS_S or node.own.stage is not Stage.MEMBER:
+def _note_voters(world: World, node: Node, replica: Replica) -> None:
+    """Remember who votes, as this instance's own etcd has it, and when."""
+    own = node.own
+    if own.stage is not Stage.MEMBER or node.memory.watch.cluster_id != own.cluster_id:
         return
-    voters = {
-        member.name: member.peer_urls[0]
-        for member in memory.watch.seen.members
-        if member.name and not member.is_learner
-    }
-    if memory.watch.cluster_id == node.own.cluster_id and voters:
-        if node.own.voters != voters or node.own.presumed_dead:
-            become(node, node.own.model_copy(update={"presumed_dead": 0, "voters": voters}))
+    known: dict[str, object] = {"voters_index": replica.commit}
+    known["voters"] = {m.name: m.peer_urls[0] for m in replica.contents.voters if m.name}
+    if _leaderless_s(world, node) < ANSWERS_S:
+        known["presumed_dead"] = 0
+    if own.voters != known["voters"] or "presumed_dead" in known and own.presumed_dead:
+        become(node, own.model_copy(update=known))
 
 
 def _leaderless_s(world: World, node: Node) -> float:

@@ -57,6 +57,8 @@ def _settle(world: World) -> None:
         boot(world, node)
     dead = [node.record for node in world.nodes if not node.alive]
     unproven = [r for r in dead if r.proven_at is None or r.forgotten_at is not None]
+    if not world.living:
+        return
     if unproven:
         _until_settled(world, ((WAITING_ROUNDS, 1.0),))
         _note(world, "── the platform vouches for the dead, or an operator does")
@@ -83,7 +85,8 @@ def _until_settled(world: World, paces: tuple[tuple[int, float], ...]) -> str | 
 
 def _vouch(world: World) -> None:
     """`formal-cluster recover --i-know-the-others-are-dead`, at one instance."""
-    node = world.dice.choice(world.living)
+    holders = [node for node in world.living if node.own.has_data]
+    node = world.dice.choice(holders or world.living)
     become(node, node.own.model_copy(update={"presumed_dead": node.own.epoch + 1}))
 
 

@@ -208,15 +208,26 @@ class World:
         """The instance whose process listens there."""
         return self.at.get(url.removeprefix("http://").rpartition(":")[0])
 
-    def etcd_of(self, member: ClusterMember, cluster_id: str) -> tuple[Node, Replica] | None:
-        """The running etcd that is reached where the members' list says that it is."""
+    def etcd_of(self, member: ClusterMember, asker: Node) -> tuple[Node, Replica] | None:
+        """The running etcd of a member, if the asker's etcd has a connection to it.
+
+        It has one if either knows where the other is: etcd sends over streams that the receiver
+        has opened, too.
+        """
+        own = asker.replica
+        if own is None:
+            return None
         node = self.node_at(member.peer_urls[0])
-        replica = None if node is None else node.replica
-        if node is None or replica is None:
-            return None
-        if (replica.member_id, replica.cluster_id) != (member.id, cluster_id):
-            return None
-        return node, replica
+        if node is not None:
+            replica = node.replica
+            if replica is not None and _is(replica, member.id, own.cluster_id):
+                return node, replica
+        for node, replica in self.running:
+            if _is(replica, member.id, own.cluster_id):
+                listed = replica.contents.members.get(own.member_id)
+                if listed is not None and asker.peer_url in listed.peer_urls:
+                    return node, replica
+        return None
 
     def add(self, *, address: str, disk: Disk, born_at: float) -> Node:
         """A new instance, which does not run yet."""
@@ -245,10 +256,12 @@ class World:
         """Write a step to the journal, if there is one."""
         if self.journal is not None:
             evidence = getattr(step, "evidence", "")
-            self.journal.append(
-                f"{self.now:8.1f} s  {node.id}: {type(step).__name__}: {evidence}"
-            )
+            self.journal.append(f"{self.now:8.1f} s  {node.id}: {type(step).__name__}: {evidence}")
 
     def object(self, wrong: str) -> None:
         """An invariant is violated."""
         self.wrongs.append(wrong)
+
+
+def _is(replica: Replica, member_id: int, cluster_id: str) -> bool:
+    return (replica.member_id, replica.cluster_id) == (member_id, cluster_id)
