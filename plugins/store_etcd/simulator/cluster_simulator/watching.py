@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from cluster_simulator import etcd
 from cluster_simulator.contents import Absent, Present
 from cluster_simulator.raft import Replica
-from cluster_simulator.world import Announced, Node, World
+from cluster_simulator.world import Announced, Node, Watch, World
 from formal_cluster_store_etcd.peers.cluster_watch import Members
 from formal_cluster_store_etcd.planning.lineage import Lineage
 from formal_cluster_store_etcd.planning.members import ClusterMember
@@ -28,8 +28,7 @@ def follow(
     if watch.cluster_id != cluster_id:
         watch.answered_at, watch.seen = None, Members()
     watch.cluster_id, watch.lineage = cluster_id, lineage
-    if not watch.seen.members:
-        watch.seen = Members(members=tuple(members))
+    _ask_from_now_on(watch, members)
 
 
 def look(world: World, node: Node) -> None:
@@ -54,6 +53,7 @@ def look(world: World, node: Node) -> None:
     )
     if quorum(world, node) is not None:
         watch.answered_at = world.now
+    _ask_from_now_on(watch, members)
 
 
 def quorum(world: World, node: Node) -> tuple[Node, Replica] | None:
@@ -120,10 +120,15 @@ def etcd_at(world: World, node: Node, member: ClusterMember) -> tuple[Node, Repl
     return None
 
 
+def _ask_from_now_on(watch: Watch, members: Sequence[ClusterMember]) -> None:
+    watch.voters = tuple(m for m in members if m.name and not m.is_learner) or watch.voters
+
+
 def _reached(world: World, node: Node) -> list[tuple[Node, Replica]]:
     """The voters that answer, the instance's own first."""
     watch = node.memory.watch
-    voters = [m for m in watch.seen.members if m.name and not m.is_learner]
-    found = [answer for voter in voters if (answer := etcd_at(world, node, voter)) is not None]
+    found = [
+        answer for voter in watch.voters if (answer := etcd_at(world, node, voter)) is not None
+    ]
     found = [answer for answer in found if answer[1].cluster_id == watch.cluster_id]
     return sorted(found, key=lambda answer: (answer[0] is not node, answer[1].member_id))

@@ -42,6 +42,8 @@ class Watch:
 
     cluster_id: str | None = None
     lineage: Lineage | None = None
+    voters: tuple[ClusterMember, ...] = ()
+    """The members that are asked."""
     seen: Members = field(default_factory=Members)
     answered_at: float | None = None
 
