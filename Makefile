@@ -10,7 +10,7 @@ UV_NEEDS := $(if $(shell command -v uv;),,python3-venv)
 # An activated environment is not the project's; uv would warn about it.
 unexport VIRTUAL_ENV
 
-.PHONY: help setup check test test-pythons failover-report demo bench clean
+.PHONY: help setup check test test-pythons simulate failover-report demo bench clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,7 +22,7 @@ setup: ## install what is missing: etcd, Redis, uv, the virtual environment
 check: setup ## lint, format, types, import contracts
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/mypy */src */*/src
+	$(BIN)/mypy */src */*/src */*/simulator
 	$(BIN)/lint-imports
 
 # Most tests wait for elections and time-outs, so two at a time are nearly twice as fast. A file's tests
@@ -32,6 +32,10 @@ test: check ## check, then every test
 
 test-pythons: ## the tests that start no server, on each Python 3.11-3.13 found here
 	@tools/test-pythons
+
+simulate: setup ## 20,000 random lives of clusters, with the real planners; SEED=… replays one
+	PYTHONPATH=plugins/store_etcd/simulator $(BIN)/python -m cluster_simulator \
+		$(if $(SEED),--replay $(SEED)) $(if $(SCHEDULES),--schedules $(SCHEDULES))
 
 failover-report: setup ## play every failover scenario; writes docs/failover-report.md
 	PYTHONPATH=tests/failover/src $(BIN)/python -m formal_cluster_failover \

@@ -41,7 +41,7 @@ class Outlook:
     """How discovery answers one instance now, and the dice for it."""
 
     mode: Mode = Mode.SOUND
-    dice: random.Random = field(default_factory=lambda: random.Random(0))  # noqa: S311
+    dice: random.Random = field(default_factory=lambda: random.Random(0))
 
 
 @dataclass(slots=True)

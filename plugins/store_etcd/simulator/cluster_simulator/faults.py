@@ -136,7 +136,7 @@ def _heal_all(world: World, _: Node, __: int) -> None:
     world.cut.clear()
 
 
-def _lose_disk(world: World, node: Node, _: int) -> None:
+def _lose_disk(_: World, node: Node, __: int) -> None:
     if not node.up:
         node.disk = Disk()
 

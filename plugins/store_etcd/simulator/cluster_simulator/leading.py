@@ -1,4 +1,4 @@
-"""The leader's duties: observe, ask the membership planner, carry its change out; see `peers.leader`.
+"""The leader's duties: observe, ask the membership planner, carry out; see `peers.leader`.
 
 Members' health is as old as the last look at them; the list and the presences are of this moment.
 """

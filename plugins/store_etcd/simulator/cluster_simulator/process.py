@@ -13,7 +13,7 @@ def boot(world: World, node: Node) -> None:
     """It begins, with the disk that it has."""
     if node.up or not node.alive or world.at.get(node.address) is not None:
         return
-    world.at[node.address] = node
+    world.listen(node)
     node.up, node.paused = True, False
     node.memory = Memory(views=Views(same_since=world.now), began=world.now)
     load(world, node)
@@ -27,7 +27,7 @@ def kill(world: World, node: Node) -> None:
     etcd.end(node)
     node.up = node.paused = False
     node.memory = Memory()
-    del world.at[node.address]
+    world.hang_up(node)
 
 
 def load(world: World, node: Node) -> None:

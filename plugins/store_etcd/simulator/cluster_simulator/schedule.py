@@ -7,6 +7,7 @@ kinds happen all the time, nothing else gets done between them.
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from cluster_simulator.faults import Action
@@ -41,15 +42,72 @@ class Schedule:
 
 
 def draw(seed: int) -> Schedule:
-    """The schedule of a seed."""
-    dice = random.Random(seed)
+    """The schedule of a seed. The kinds follow each other."""
+    return KINDS[seed % len(KINDS)](random.Random(seed))
+
+
+def _draw_any_life(dice: random.Random) -> Schedule:
+    """Anything may happen to instances that do anything."""
     size = _draw_size(dice)
     climate = dice.sample(sorted(FAULTS), dice.choice((1, 2, 2, 3, 3, 4, 6)))
-    by_majority = not CHANGING.intersection(climate) and dice.random() < 0.5
-    setting = Setting(
+    static = not CHANGING.intersection(climate)
+    setting = _draw_setting(dice, size, by_majority=static and dice.random() < 0.5)
+    return Schedule(setting, tuple(_draw_life(dice, size, climate)))
+
+
+def _draw_birth(dice: random.Random) -> Schedule:
+    """Instances that never change find each other over bad links, and make a cluster."""
+    size = dice.choice((1, 2, 3, 3, 3, 3, 4, 5))
+    setting = _draw_setting(dice, size, by_majority=dice.random() < 0.7, stable_s=0.0)
+    paces = _draw_paces(dice, size)
+    kinds = [kind for name in ("crashes", "links", "pauses") for kind in FAULTS[name]]
+    actions = [Action("boot", n) for n in range(size)]
+    actions += [
+        Action("cut", one, other)
+        for one in range(size)
+        for other in range(size)
+        if one != other and dice.random() < 0.3
+    ]
+    fault_rate = dice.choice((0.02, 0.1, 0.2))
+    for _ in range(dice.choice((50, 100, 200))):
+        one = dice.choice(paces)
+        if dice.random() < fault_rate:
+            actions.append(Action(dice.choice(kinds), one, dice.getrandbits(16)))
+        else:
+            actions.append(Action("run", one, dice.getrandbits(8)))
+    return Schedule(setting, tuple(actions))
+
+
+def _draw_disaster(dice: random.Random) -> Schedule:
+    """A cluster that works loses many members at once, and the rest is disturbed."""
+    size = dice.choice((2, 3, 3, 3, 4, 5, 5, 6))
+    setting = _draw_setting(dice, size, by_majority=False)
+    actions = [Action("boot", n) for n in range(size)]
+    actions.append(Action("calm", 0, dice.choice((8, 15, 30))))
+    actions += [_write(dice, size) for _ in range(dice.randint(0, 4))]
+    for victim in dice.sample(range(size), dice.randint(1, max(1, size - 1))):
+        kind = dice.choice(("die", "die", "die", "crash", "pause", "lose disk", "move"))
+        if kind == "lose disk":
+            actions.append(Action("crash", victim))
+        actions.append(Action(kind, victim, dice.choice((0, 1, dice.getrandbits(8)))))
+        if dice.random() < 0.3:
+            actions.append(_write(dice, size))
+    climate = dice.sample(sorted(FAULTS), dice.choice((0, 1, 2)))
+    climate += ["discovery"] * dice.choice((0, 1, 2))
+    for one in range(size):
+        if "discovery" in climate and dice.random() < 0.5:
+            actions.append(Action("discovery", one, dice.getrandbits(16)))
+    actions += _draw_disturbances(dice, size, climate, dice.choice((40, 100, 200)))
+    return Schedule(setting, tuple(actions))
+
+
+def _draw_setting(
+    dice: random.Random, size: int, *, by_majority: bool, stable_s: float = STABLE_S
+) -> Setting:
+    return Setting(
         size=size,
         formation=steps.Rules(
-            stable_s=STABLE_S,
+            stable_s=stable_s,
             deadline_s=dice.choice((0.0, 5.0)) if by_majority else float("inf"),
             leaderless_s=dice.choice((1.0, 5.0)),
         ),
@@ -66,7 +124,6 @@ def draw(seed: int) -> Schedule:
         grace_s=10.0,
         salt=dice.getrandbits(32),
     )
-    return Schedule(setting, tuple(_draw_actions(dice, size, climate)))
 
 
 def _draw_size(dice: random.Random) -> int:
@@ -77,33 +134,58 @@ def _draw_size(dice: random.Random) -> int:
     return dice.choice((1, 2, 2, 2, 3, 3, 3, 3, 3, 3, 4, 4, 5, 5, 5, 6, 7))
 
 
-def _draw_actions(dice: random.Random, size: int, climate: list[str]) -> list[Action]:
-    kinds = [kind for name in climate for kind in FAULTS[name]]
-    fault_rate = dice.choice((0.01, 0.03, 0.1))
-    fine = dice.random() < 0.5
+def _draw_life(dice: random.Random, size: int, climate: list[str]) -> list[Action]:
     actions = [Action("boot", n) for n in range(size)]
     if dice.random() < 0.3:
         dice.shuffle(actions)
         del actions[dice.randint(0, size) :]
     if dice.random() < 0.6:
         actions.append(Action("calm", 0, dice.choice((5, 15, 25))))
+    length = dice.choice((60, 150, 300)) if size < 10 else 40
+    return actions + _draw_disturbances(dice, size, climate, length)
+
+
+def _draw_disturbances(
+    dice: random.Random, size: int, climate: list[str], length: int
+) -> list[Action]:
+    kinds = [kind for name in climate for kind in FAULTS[name]] or ["write"]
+    fault_rate = dice.choice((0.01, 0.03, 0.1))
+    work = dice.choice(("run", "turn"))
     many = size + 4
-    for _ in range(dice.choice((60, 150, 300)) if size < 10 else 40):
-        one, luck = dice.randrange(many), dice.random()
+    paces = _draw_paces(dice, many)
+    actions = []
+    for _ in range(length):
+        one, luck = dice.choice(paces), dice.random()
         if luck < fault_rate:
-            burst = dice.choice((1, 1, 1, 2, 3)) if size > 1 else 1
             actions += [
                 Action(dice.choice(kinds), dice.randrange(many), dice.getrandbits(16))
-                for _ in range(burst)
+                for _ in range(dice.choice((1, 1, 1, 2, 3)))
             ]
         elif luck < fault_rate + 0.04:
             actions.append(Action("calm", 0, dice.choice((1, 3, 8))))
         elif luck < fault_rate + 0.10:
             actions.append(Action("wait", 0, dice.choice((1, 1, 3, 10, 30))))
         elif luck < fault_rate + 0.2:
-            actions.append(Action("write", one, dice.getrandbits(16)))
+            actions.append(_write(dice, many))
         elif luck < fault_rate + 0.35:
             actions.append(Action("beat", one))
         else:
-            actions.append(Action("run" if fine else "turn", one, dice.getrandbits(8)))
+            actions.append(Action(work, one, dice.getrandbits(8)))
     return actions
+
+
+def _draw_paces(dice: random.Random, many: int) -> list[int]:
+    """Each instance as often as it is quick. A slow one acts on what was long ago."""
+    return [one for one in range(many) for _ in range(dice.choice((1, 3, 10)))]
+
+
+def _write(dice: random.Random, many: int) -> Action:
+    return Action("write", dice.randrange(many), dice.getrandbits(16))
+
+
+KINDS: tuple[Callable[[random.Random], Schedule], ...] = (
+    _draw_birth,
+    _draw_disaster,
+    _draw_any_life,
+    _draw_any_life,
+)

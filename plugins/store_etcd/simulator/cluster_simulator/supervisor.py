@@ -7,8 +7,6 @@ what it has decided is on its disk. The order of things is that of `member.membe
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from cluster_simulator import etcd, leading, probing, viewing, watching
 from cluster_simulator.checks import check_founding, check_restoration
 from cluster_simulator.contents import Contents, SetLineage
@@ -228,9 +226,9 @@ def _settle_in(world: World, node: Node, replica: Replica) -> None:
     listed = replica.contents.members.get(replica.member_id)
     if listed is None or listed.name != own.member or not listed.client_urls:
         return
-    if node.memory.watch.cluster_id == own.cluster_id == replica.cluster_id:
-        if own.stage is Stage.MEMBER:
-            return
+    follows = node.memory.watch.cluster_id == own.cluster_id == replica.cluster_id
+    if follows and own.stage is Stage.MEMBER:
+        return
     epoch, founded_at = own.epoch, own.founded_at
     if own.stage is Stage.FOUNDING:
         lineage = _write_lineage(world, node, replica)
@@ -272,7 +270,7 @@ def _note_voters(world: World, node: Node, replica: Replica) -> None:
     known["voters"] = {m.name: m.peer_urls[0] for m in replica.contents.voters if m.name}
     if _leaderless_s(world, node) < ANSWERS_S:
         known["presumed_dead"] = 0
-    if own.voters != known["voters"] or "presumed_dead" in known and own.presumed_dead:
+    if own.voters != known["voters"] or ("presumed_dead" in known and own.presumed_dead):
         become(node, own.model_copy(update=known))
 
 

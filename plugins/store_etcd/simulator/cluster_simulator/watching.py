@@ -80,9 +80,9 @@ def announce(world: World, node: Node) -> None:
     memory, own = node.memory, node.own
     draining = memory.leaving_since is not None
     told = memory.announced
-    if told is not None and world.now - told.at < RENEWAL_S:
-        if (told.draining, told.member) == (draining, own.member):
-            return
+    same = told is not None and (told.draining, told.member) == (draining, own.member)
+    if told is not None and same and world.now - told.at < RENEWAL_S:
+        return
     presence = Presence(
         instance=node.id,
         incarnation=own.incarnation,

@@ -6,8 +6,8 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from cluster_simulator.disk import Disk
 from cluster_simulator.discovery import Outlook, Record
+from cluster_simulator.disk import Disk
 from cluster_simulator.planners import Planners
 from cluster_simulator.raft import Replica
 from formal_cluster.model import Instance
@@ -206,9 +206,18 @@ class World:
         """Whether a question arrives, and its answer too."""
         return self.hears(one, other) and self.hears(other, one)
 
+    def listen(self, node: Node) -> None:
+        """Its process takes its address."""
+        self.at |= dict.fromkeys((node.address, node.peer_url, node.client_url), node)
+
+    def hang_up(self, node: Node) -> None:
+        """Its process leaves its address."""
+        for where in (node.address, node.peer_url, node.client_url):
+            del self.at[where]
+
     def node_at(self, url: str) -> Node | None:
-        """The instance whose process listens there."""
-        return self.at.get(url.removeprefix("http://").rpartition(":")[0])
+        """The instance whose process listens at one of its URLs."""
+        return self.at.get(url)
 
     def etcd_of(self, member: ClusterMember, asker: Node) -> tuple[Node, Replica] | None:
         """The running etcd of a member, if the asker's etcd has a connection to it.
