@@ -107,13 +107,12 @@ async def test_an_unusable_data_directory_makes_an_instance_serve_alone_and_say_
     instance.data_dir.write_text("a file where the directory should be")
     instance.start()
 
-    async def ready() -> bool:
-        return bool((await site.get(instance, "/ready"))["ready"])
+    async def serves_and_says_why_alone() -> bool:
+        body = await site.get(instance, "/ready")
+        return bool(body["ready"]) and str(instance.data_dir) in body["reason"]
 
-    await site.until("the instance serves", ready, within_s=15)
-    body = await site.get(instance, "/ready")
-    assert "standalone" == body["state"]
-    assert str(instance.data_dir) in body["reason"]
+    await site.until("the instance serves", serves_and_says_why_alone, within_s=15)
+    assert "standalone" == (await site.get(instance, "/ready"))["state"]
     assert "standalone" == (await site.get(instance, "/v1/cluster"))["state"]
     assert str(instance.data_dir) in instance.log.read_text()
     for _ in range(LIMIT):

@@ -154,7 +154,7 @@ async def test_a_learner_is_a_source_too(etcd_start, etcd_make, rebuilt, client,
     voter = etcd_start("voter")
     learner = etcd_make("learner")
     await ClusterApi().add_learner(voter.endpoint, [learner.peer_url])
-    learner.initial_cluster = f"{voter.initial_cluster},{learner.initial_cluster}"
+    learner.initial_cluster = f"{voter.itself},{learner.itself}"
     learner.cluster_state = "existing"
     learner.start()
     await client(voter.endpoint).put(b"key", b"value")
@@ -163,7 +163,7 @@ async def test_a_learner_is_a_source_too(etcd_start, etcd_make, rebuilt, client,
         with contextlib.suppress(StoreError):
             return (await ClusterApi().status(learner.endpoint)).raft_index >= raft_index(voter)
 
-    await eventually(in_sync)
+    await eventually(in_sync, within=30)
     voter.kill()
     learner.kill()
     new = started(await rebuilt(learner))
@@ -220,7 +220,7 @@ async def test_history_and_revisions_go_on_where_they_were(etcd_start, rebuilt, 
 async def test_the_copy_never_meets_the_members_it_knows(etcd_make, rebuilt, client):
     host = own_address()
     members = [etcd_make(name, host=host) for name in ("one", "two")]
-    everyone = ",".join(member.initial_cluster for member in members)
+    everyone = ",".join(member.itself for member in members)
     for member in members:
         member.initial_cluster = everyone
         member.start()

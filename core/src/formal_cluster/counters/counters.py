@@ -19,13 +19,14 @@ from formal_cluster.counters.archive import Archive
 from formal_cluster.counters.clock import ANSWER_WAIT_S
 from formal_cluster.counters.fold import Gap, State
 from formal_cluster.counters.keys import Keys
-from formal_cluster.counters.ledger import UNSETTLED, Ledger
+from formal_cluster.counters.ledger import Ledger
 from formal_cluster.counters.load import StrictHit
 from formal_cluster.counters.outbox import Outbox
 from formal_cluster.counters.pacing import retries_s
 from formal_cluster.counters.reader import LogReader
 from formal_cluster.counters.reappend import Reappender
 from formal_cluster.counters.records import Batch
+from formal_cluster.counters.restoration import UNSETTLED
 from formal_cluster.counters.settings import LogCountersSettings
 from formal_cluster.counters.snapshotter import Snapshotter
 from formal_cluster.counters.writer import LogWriter

@@ -11,7 +11,7 @@ from itertools import chain
 
 from formal_cluster.counters.floors import lacking
 from formal_cluster.counters.fold import State
-from formal_cluster.counters.records import Row
+from formal_cluster.counters.records import Memory, Row
 from formal_cluster.counters.windows import Hits, HitsData
 from formal_cluster.model import CounterKey
 
@@ -105,3 +105,15 @@ def _missing(held: State, state: State, counter: str, hits: Hits, present: Hits 
     after = max(held.log_time, state.log_time) - held.resolution(counter).keep
     has = present.data(after) if present is not None else HitsData([], [], [])
     return lacking(has, hits.data(after), state.restoration.until)
+
+
+def announcement(life: int, held: Held | None) -> Memory | None:
+    """What the first batch of an epoch says of its writer's memory. Nothing in a log without lives.
+
+    Args:
+        life: The log's present one.
+        held: What the writer remembers from before it.
+    """
+    if not life:
+        return None
+    return Memory(life=life, more=held is not None, until=0 if held is None else held.until)

@@ -7,7 +7,6 @@ Everything decided from memory happens here, under one lock that is never held o
 
 from __future__ import annotations
 
-import secrets
 import threading
 from asyncio import Future
 from collections.abc import Callable, Sequence
@@ -16,21 +15,17 @@ from formal_cluster.counters.attempts import LocalAttempt, StrictAttempt
 from formal_cluster.counters.catch_up import CatchUp
 from formal_cluster.counters.fold import Gap, Record, State
 from formal_cluster.counters.frozen import Frozen
-from formal_cluster.counters.held import Held
+from formal_cluster.counters.held import Held, announcement
 from formal_cluster.counters.keys import LOG_ITSELF
-from formal_cluster.counters.load import Load, Remembrance, StrictHit, check_key
-from formal_cluster.counters.loss import Present, why_lost
+from formal_cluster.counters.load import Load, StrictHit, check_key
 from formal_cluster.counters.outbox import Outbox
 from formal_cluster.counters.pending import Pending
-from formal_cluster.counters.records import Batch, Birth, Memory
-from formal_cluster.counters.windows import BASE_RESOLUTION, Resolution
+from formal_cluster.counters.records import Batch
+from formal_cluster.counters.restoration import UNSETTLED
+from formal_cluster.counters.windows import BASE_RESOLUTION
 from formal_cluster.errors import CountersUnavailable
 from formal_cluster.model import Count, CounterKey, CounterRead
 
-UNSETTLED = (
-    "the store lost a part of the counter log; strict decisions wait some seconds until the "
-    "instances have put back what they remember"
-)
 _LOOKS_PER_TIDY = 2_000
 
 
@@ -154,100 +149,11 @@ class Ledger:
         with self.lock:
             return self.outbox.waiting
 
-    def log_time(self) -> int:
-        """The present log time, as far as this instance can tell."""
-        with self.lock:
-            return self.catch_up.clock.now(self.now())
-
     def settled(self) -> bool:
         """Whether the log has all that anybody is known to remember from before a store loss."""
         with self.lock:
             log_time = self.catch_up.clock.now(self.now())
             return self.held is None and self.state.restoration.over(log_time)
-
-    @property
-    def life_began(self) -> int:
-        """The revision at which the log's present life began, as far as it is folded."""
-        position = self.state.writers.get(LOG_ITSELF)
-        return 0 if position is None else position.revision
-
-    def why_lost(self, present: Present) -> str | None:
-        """Why the store no longer has all that is held; None if it has, or if that is known."""
-        with self.lock:
-            if self.held is not None and self.held.includes(self.state):
-                return None
-            if not (self.life or self.state.writers):
-                return None
-            if present.life != self.life:
-                return "the log has a new life"
-            return why_lost(self.state, present, self.catch_up.clock.now(self.now()))
-
-    def put_aside(self) -> bool:
-        """The store lost a part of what is held: remember it. False if that is known or nothing."""
-        with self.lock:
-            if not self.state.writers or (self.held is not None and self.held.includes(self.state)):
-                return False
-            if self.held is None:
-                self.held = Held()
-            self.held.put_aside(self.state)
-            return True
-
-    def birth(self, present: Present) -> Batch:
-        """The record of a new life of the log of which `present` is left."""
-        with self.lock:
-            awaited = present.writers | set(self.state.writers)
-            if self.held is not None:
-                awaited |= self.held.writers
-            wall = self.wall()
-            log_time = self.state.log_time or int(bool(present.newest))
-            proposed, sync = self.catch_up.propose(log_time, self.now(), wall)
-            # By chance, so that a second copy of the same store gets another life.
-            life = max(self.life, present.life) + 1 + secrets.randbelow(1 << 32)
-            return Batch(
-                epoch=life,
-                seq=1,
-                proposed=proposed,
-                wall=wall,
-                sync=sync,
-                birth=Birth(cluster=present.cluster, awaited=sorted(awaited - {LOG_ITSELF})),
-            )
-
-    def glean(self, gleaned: State, state: State, newest: Sequence[Record], oldest: int) -> None:
-        """Remember the records that are left from before `oldest` and after `state`.
-
-        Their like is gone, so they are re-appended with what is held instead of being folded here.
-
-        Args:
-            gleaned: An empty state.
-        """
-        with self.lock:
-            assert self.held is not None
-            for record in newest:
-                if state.revision < record.revision < oldest:
-                    state.skip(record)
-                    if not self.held.covers(record.writer, record.batch.epoch, record.batch.seq):
-                        gleaned.apply(record)
-            if gleaned.writers:
-                self.held.put_aside(gleaned)
-
-    def ask_windows_of(self, held: Held) -> None:
-        """Have everybody keep hits for the windows that were kept before a store loss."""
-        with self.lock:
-            for counter, length in held.windows:
-                if length not in self._resolution(counter).lengths:
-                    self.outbox.ask(counter, length)
-
-    def remind(self, remembrance: Remembrance) -> None:
-        """Re-append this with the next batch."""
-        with self.lock:
-            self.outbox.remembrance = remembrance
-            self.idle = False
-
-    def forget_held(self, held: Held) -> None:
-        """The log has what was held."""
-        with self.lock:
-            if self.held is held:
-                self.held = None
 
     def adopt(
         self,
@@ -296,7 +202,7 @@ class Ledger:
                 proposed=proposed,
                 wall=wall,
                 sync=sync,
-                memory=self._announcement(),
+                memory=announcement(self.life, self.held),
             )
 
     def take(self, *, epoch: int, seq: int, folded: Future[int]) -> Load:
@@ -369,7 +275,7 @@ class Ledger:
     def tidy(self) -> None:
         """Drop some of the pending hits that no longer count."""
         with self.lock:
-            self.outbox.tidy(self.now(), self._resolution, _LOOKS_PER_TIDY)
+            self.outbox.tidy(self.now(), self.state.resolution, _LOOKS_PER_TIDY)
 
     def freeze(self) -> Frozen:
         """The folded state as it is now; end it with `thaw`."""
@@ -422,20 +328,17 @@ class Ledger:
             check_key(key)
 
     def _ask_for_new_windows(self, read: CounterRead) -> None:
-        lengths = self._resolution(read.key.counter).lengths
+        lengths = self.state.resolution(read.key.counter).lengths
         for window in read.windows:
             if window.length_ms not in lengths:
                 self.outbox.ask(read.key.counter, window.length_ms)
                 self._wake()
 
-    def _resolution(self, counter: str) -> Resolution:
-        return self.state.resolution(counter)
-
     def _fold_own(self, record: Record) -> None:
         load, batch = self.outbox.under_way, record.batch
         if load is not None and batch.epoch > load.epoch:
             # The later epoch took the key over, so the load's own put can no longer succeed.
-            self.outbox.give_back(load, self._resolution)
+            self.outbox.give_back(load, self.state.resolution)
             load = None
         if load is not None and (load.epoch, load.seq) == (batch.epoch, batch.seq):
             strict, now = load.strict, self.now()
@@ -448,13 +351,6 @@ class Ledger:
         else:
             self.state.apply(record)
         self.catch_up.folded_own(batch.epoch)
-
-    def _announcement(self) -> Memory | None:
-        """What the first batch of an epoch says of this instance's memory."""
-        if not self.life:
-            return None
-        until = self.held.until if self.held is not None else 0
-        return Memory(life=self.life, more=self.held is not None, until=until)
 
     def _resolve(self, hit: StrictHit, now: int) -> None:
         log_time = self.state.log_time

@@ -14,6 +14,7 @@ from formal_cluster.counters.fold import Gap, Record, State
 from formal_cluster.counters.keys import LOG_ITSELF, Keys
 from formal_cluster.counters.ledger import Ledger
 from formal_cluster.counters.loss import Present, why_moved
+from formal_cluster.counters.losses import StoreLosses
 from formal_cluster.counters.records import Batch, decode, encode
 from formal_cluster.errors import Conflict, CountersError
 from formal_cluster.model import EventKind
@@ -45,6 +46,7 @@ class LogReader:
                 Any instance that has them makes one soon.
         """
         self._ledger = ledger
+        self._losses = StoreLosses(ledger)
         self._store = store
         self._cluster: str | None = None
         self._keys = keys
@@ -85,7 +87,7 @@ class LogReader:
         if self._ledger.held is not None and beginning is not None and beginning.revision >= oldest:
             # Only history from before the loss is gone. Nobody is left to make a snapshot of it;
             # what the instances remember, and what is left here, goes through the log again.
-            self._ledger.glean(empty(), state, present.newest, oldest)
+            self._losses.glean(empty(), state, present.newest, oldest)
             self._go_on_from(state, revision=oldest - 1, life=present.life)
             return
         if not state.reaches(present.newest):
@@ -162,20 +164,20 @@ class LogReader:
             Gap: It has, and either something is held, or what is known of its history is void.
         """
         ledger = self._ledger
-        lost = ledger.why_lost(present)
+        lost = self._losses.why_lost(present)
         moved = why_moved(present)
         if lost is None and moved is None:
             return present
         if moved is not None or present.life == ledger.life:
             await self._begin_life(present)
-        if ledger.put_aside() or oldest:
+        if self._losses.put_aside() or oldest:
             raise Gap(
                 f"the store may have lost counter records: {lost or moved}; reading the log anew"
             )
         return await self._present()
 
     async def _begin_life(self, present: Present) -> None:
-        batch = self._ledger.birth(present)
+        batch = self._losses.birth(present)
         beginning = present.beginning
         with contextlib.suppress(Conflict):  # another instance was faster
             await self._store.put(

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from formal_cluster.counters.held import Held
 from formal_cluster.counters.ledger import Ledger
 from formal_cluster.counters.load import Remembrance
+from formal_cluster.counters.losses import StoreLosses
 from formal_cluster.counters.records import Memory, Row
 
 _ROWS = 1_024
@@ -32,6 +33,7 @@ class Reappender:
         logger: logging.Logger,
     ) -> None:
         self._ledger = ledger
+        self._losses = StoreLosses(ledger)
         self._jitter = jitter
         self._wake_writer = wake_writer
         self._logger = logger
@@ -46,7 +48,7 @@ class Reappender:
         if held is None:
             return
         began, count = time.monotonic(), 0
-        self._ledger.ask_windows_of(held)
+        self._losses.ask_windows_of(held)
         rows: list[Row] = []
         numbers = 0
         for looks, row in enumerate(held.rows(self._ledger.state, self._jitter())):
@@ -60,7 +62,7 @@ class Reappender:
             elif looks % _LOOKS_PER_TURN == 0:
                 await asyncio.sleep(0)
         await self._append(held, rows, more=False)
-        self._ledger.forget_held(held)
+        self._losses.forget_held(held)
         self._logger.warning(
             "the log has again what this instance remembered of it",
             extra={
@@ -73,6 +75,6 @@ class Reappender:
         """Until the rows have come back out of the log."""
         memory = Memory(life=self._ledger.life, more=more, until=held.until, rows=rows)
         folded = asyncio.get_running_loop().create_future()
-        self._ledger.remind(Remembrance(memory, folded))
+        self._losses.remind(Remembrance(memory, folded))
         self._wake_writer()
         await folded

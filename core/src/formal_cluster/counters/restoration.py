@@ -22,6 +22,11 @@ from the beginning of a life, hits count as later than they are."""
 _NOT_YET = 1 << 62
 """A deadline that is set once the log's time is known again."""
 
+UNSETTLED = (
+    "the store lost a part of the counter log; strict decisions wait some seconds until the "
+    "instances have put back what they remember"
+)
+
 
 class Restoration:
     """The newest restoration of a log, as folded from its records.

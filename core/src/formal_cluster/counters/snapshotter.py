@@ -9,6 +9,7 @@ from typing import Final
 
 from formal_cluster.counters.archive import Archive
 from formal_cluster.counters.ledger import Ledger
+from formal_cluster.counters.losses import StoreLosses
 from formal_cluster.errors import StoreError
 
 _FIRST_OF_A_LIFE_S: Final = 1.0
@@ -67,7 +68,7 @@ class Snapshotter:
             MalformedRecord: As in `run`.
         """
         head, head_revision = await self._archive.head()
-        if head is None or head.revision < self._ledger.life_began:
+        if head is None or head.revision < StoreLosses(self._ledger).life_began:
             self._seen_head = head_revision
         else:
             self._life_seen = self._ledger.life
