@@ -113,8 +113,9 @@ async def _play_on(
         scenario.name,
         scenario.title,
         measures=tuple(run.measures),
-        notes=tuple(run.notes),
-        wrong=tuple(wrong),
+        # The report is not about this machine's directories.
+        notes=tuple(note.replace(f"{home}/", "") for note in run.notes),
+        wrong=tuple(text.replace(f"{home}/", "") for text in wrong),
         acknowledged=sum(each.acknowledged for each in run.audited.values()),
         lost=sum(each.lost for each in run.audited.values()),
         seconds=time.monotonic() - began,
