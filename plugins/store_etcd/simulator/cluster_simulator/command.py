@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import multiprocessing
 import random
 import sys
@@ -27,20 +28,17 @@ class Failure(NamedTuple):
     wrong: str
 
 
-def failures(seeds: Sequence[int], planners: Planners | None = None) -> Iterator[Failure]:
-    """The seeds that fail, on all processors; the real planners unless others are given."""
-    if planners is not None:
-        for seed in seeds:
-            yield from _try(seed, planners)
-        return
+def failures(seeds: Sequence[int], planted: str | None = None) -> Iterator[Failure]:
+    """The seeds that fail, on all processors; with the real planners unless a bug is planted."""
     with multiprocessing.get_context("fork").Pool() as pool:
-        for found in pool.imap_unordered(_try, seeds, chunksize=_AT_ONCE):
+        attempt = functools.partial(_try, planted=planted)
+        for found in pool.imap_unordered(attempt, seeds, chunksize=_AT_ONCE):
             yield from found
 
 
-def describe(failure: Failure, planners: Planners | None = None) -> str:
+def describe(failure: Failure, planted: str | None = None) -> str:
     """The shortest schedule found that fails in the same way, its journal, how to see it again."""
-    planners = planners or Planners()
+    planners = _planners(planted)
     schedule = shortest(draw(failure.seed), planners, failure.wrong)
     verdict = run(schedule, planners, journal=True)
     return "\n".join(
@@ -59,13 +57,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code: 1 if a schedule was wrong."""
     options = _parser().parse_args(arguments)
     if options.replay is not None:
-        return _replay(options.replay, PLANTED[options.planted] if options.planted else Planners())
+        return _replay(options.replay, options.planted)
     start = random.SystemRandom().randrange(1 << 32) if options.first is None else options.first
     began, found = time.monotonic(), 0
-    for failure in failures(range(start, start + options.schedules)):
+    for failure in failures(range(start, start + options.schedules), options.planted):
         found += 1
         if found <= _MOST_REPORTED:
-            _say(describe(failure))
+            _say(describe(failure, options.planted))
         else:
             _say(f"seed {failure.seed}: {failure.wrong}")
     took_s = time.monotonic() - began
@@ -81,24 +79,27 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--schedules", type=int, default=20_000, help="how many to run")
     parser.add_argument("--first", type=int, help="the first seed; a random one if it is left out")
     parser.add_argument("--replay", type=int, metavar="SEED", help="run this one and tell all")
-    parser.add_argument("--planted", choices=sorted(PLANTED), help="with this bug; for --replay")
+    parser.add_argument("--planted", choices=sorted(PLANTED), help="with this bug")
     return parser
 
 
-def _replay(seed: int, planners: Planners) -> int:
-    wrong = run(draw(seed), planners).wrong
-    if wrong is not None:
-        _say(describe(Failure(seed, wrong), planners))
+def _replay(seed: int, planted: str | None) -> int:
+    schedule, planners = draw(seed), _planners(planted)
+    verdict = run(schedule, planners, journal=True)
+    if verdict.wrong is not None:
+        _say(describe(Failure(seed, verdict.wrong), planted))
         return 1
-    _say("\n".join(_list(draw(seed))))
-    _say("\n".join(run(draw(seed), planners, journal=True).journal))
-    _say(f"seed {seed}: nothing is wrong")
+    _say("\n".join([*_list(schedule), *verdict.journal, f"seed {seed}: nothing is wrong"]))
     return 0
 
 
-def _try(seed: int, planners: Planners | None = None) -> tuple[Failure, ...]:
-    wrong = run(draw(seed), planners or Planners()).wrong
+def _try(seed: int, planted: str | None) -> tuple[Failure, ...]:
+    wrong = run(draw(seed), _planners(planted)).wrong
     return () if wrong is None else (Failure(seed, wrong),)
+
+
+def _planners(planted: str | None) -> Planners:
+    return Planners() if planted is None else PLANTED[planted]
 
 
 def _list(schedule: Schedule) -> Iterator[str]:

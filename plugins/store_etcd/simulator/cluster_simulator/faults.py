@@ -112,11 +112,16 @@ def _resume(_: World, node: Node, __: int) -> None:
 
 
 def _cut(world: World, node: Node, dice: int) -> None:
-    world.cut.add((node.index, dice % len(world.nodes)))
+    """Nothing that it sends to another arrives; mostly the other way neither."""
+    other = dice // 4 % len(world.nodes)
+    world.cut.add((node.index, other))
+    if dice % 4:
+        world.cut.add((other, node.index))
 
 
 def _heal(world: World, node: Node, dice: int) -> None:
-    world.cut.discard((node.index, dice % len(world.nodes)))
+    other = dice // 4 % len(world.nodes)
+    world.cut -= {(node.index, other), (other, node.index)}
 
 
 def _split(world: World, _: Node, dice: int) -> None:
@@ -185,7 +190,17 @@ def _sigterm(world: World, node: Node, _: int) -> None:
 
 def _discovery(_: World, node: Node, dice: int) -> None:
     modes = list(Mode)
-    node.outlook = Outlook(modes[dice % len(modes)], random.Random(dice))
+    _look_out(node, Outlook(modes[dice % len(modes)], random.Random(dice)))
+
+
+def _doubt(_: World, node: Node, dice: int) -> None:
+    """The platform is less sure than before, or sure again."""
+    _look_out(node, Outlook((Mode.SOUND, Mode.DOUBTFUL)[dice % 2], random.Random(dice)))
+
+
+def _look_out(node: Node, outlook: Outlook) -> None:
+    node.outlook = outlook
+    node.memory.views.asked_at = float("-inf")  # it is asked the next time it is needed
 
 
 def new_address(world: World) -> str:
@@ -218,5 +233,6 @@ ACTIONS: dict[str, Callable[[World, Node, int], None]] = {
     "replace": _replace,
     "sigterm": _sigterm,
     "discovery": _discovery,
+    "doubt": _doubt,
 }
 QUIET = ("run", "turn", "beat")

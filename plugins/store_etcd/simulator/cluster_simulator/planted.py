@@ -21,14 +21,10 @@ from formal_cluster_store_etcd.planning.steps import (
     Fence,
     Found,
     Intend,
-    IntendRestore,
-    LiftFence,
     Observation,
-    Restore,
     Rules,
     Start,
     Step,
-    Unfence,
     Wait,
     WithdrawConsent,
 )
@@ -121,30 +117,6 @@ def _starts_though_fenced(seen: Observation, rules: Rules) -> Step:
     return formation.plan(seen, rules)
 
 
-def _unfences_at_once(seen: Observation, rules: Rules) -> Step:
-    step = formation.plan(seen, rules)
-    return Unfence(step.evidence) if isinstance(step, LiftFence) else step
-
-
-def _restores_without_intention(seen: Observation, rules: Rules) -> Step:
-    step = formation.plan(seen, rules)
-    if isinstance(step, IntendRestore) and seen.copy_held is not None:
-        return Restore(step.evidence, seen.copy_held.directory)
-    return step
-
-
-def _restores_on_a_majority(seen: Observation, rules: Rules) -> Step:
-    """More than half of the votes are taken for all of them."""
-    own = seen.own
-    if own.vote is None or own.vote.incarnation != own.incarnation or seen.copy_held is None:
-        return formation.plan(seen, rules)
-    statuses = [p.status for p in seen.probes.values() if isinstance(p, NoEtcd)]
-    votes = 1 + sum(status.vote == own.vote for status in statuses)
-    if own.fenced and votes > len(seen.expected or ()) // 2:
-        return Restore("most have voted for it", seen.copy_held.directory)
-    return formation.plan(seen, rules)
-
-
 def _never_fences(seen: Observation, rules: Rules) -> Step:
     step = formation.plan(seen, rules)
     return Wait(step.evidence) if isinstance(step, Fence) else step
@@ -212,9 +184,6 @@ PLANTED: Mapping[str, Planners] = {
     "recovers without the silent": Planners(formation=_recovers_without_the_silent),
     "restores the first copy, not the best": Planners(formation=_restores_the_first_copy),
     "starts though fenced": Planners(formation=_starts_though_fenced),
-    "unfences in one step": Planners(formation=_unfences_at_once),
-    "restores without the intention phase": Planners(formation=_restores_without_intention),
-    "restores on a majority of votes": Planners(formation=_restores_on_a_majority),
     "never fences": Planners(formation=_never_fences),
     "removes on an incomplete view": Planners(membership=_removes_on_any_view),
     "removes whoever is absent": Planners(membership=_removes_whoever_is_absent),

@@ -35,10 +35,16 @@ CHANGING = {"deaths", "silent deaths", "replacements", "scaling", "disks"}
 
 @dataclass(frozen=True)
 class Schedule:
-    """All that a trial needs."""
+    """All that a trial needs.
+
+    Attributes:
+        settles: Whether the faults stop in the end and everything has to settle. What can only go
+            wrong on the way is looked for more often without that.
+    """
 
     setting: Setting
     actions: tuple[Action, ...]
+    settles: bool = True
 
 
 def draw(seed: int) -> Schedule:
@@ -58,57 +64,79 @@ def _draw_any_life(dice: random.Random) -> Schedule:
 def _draw_birth(dice: random.Random) -> Schedule:
     """Instances that never change find each other over bad links, and make a cluster."""
     size = dice.choice((1, 2, 3, 3, 3, 3, 4, 5))
-    setting = _draw_setting(dice, size, by_majority=dice.random() < 0.7, stable_s=0.0)
+    setting = _draw_setting(dice, size, by_majority=dice.random() < 0.8, patience_s=0.0)
     paces = _draw_paces(dice, size)
-    kinds = [kind for name in ("crashes", "links", "pauses") for kind in FAULTS[name]]
+    kinds = ("cut", "heal", "heal", "heal", *dice.choice(((), FAULTS["crashes"], FAULTS["pauses"])))
     actions = [Action("boot", n) for n in range(size)]
+    bad_links = dice.choice((0.2, 0.5, 0.8))
     actions += [
-        Action("cut", one, other)
+        Action("cut", one, 4 * other + dice.randrange(4))
         for one in range(size)
-        for other in range(size)
-        if one != other and dice.random() < 0.3
+        for other in range(one)
+        if dice.random() < bad_links
     ]
-    fault_rate = dice.choice((0.02, 0.1, 0.2))
-    for _ in range(dice.choice((50, 100, 200))):
+    fault_rate = dice.choice((0.05, 0.2, 0.4))
+    for _ in range(dice.choice((20, 40, 60))):
         one = dice.choice(paces)
         if dice.random() < fault_rate:
             actions.append(Action(dice.choice(kinds), one, dice.getrandbits(16)))
         else:
-            actions.append(Action("run", one, dice.getrandbits(8)))
-    return Schedule(setting, tuple(actions))
+            actions += _draw_work(dice, "run", one)
+    return Schedule(setting, tuple(actions), settles=dice.random() < 0.3)
 
 
 def _draw_disaster(dice: random.Random) -> Schedule:
     """A cluster that works loses many members at once, and the rest is disturbed."""
-    size = dice.choice((2, 3, 3, 3, 4, 5, 5, 6))
+    size = dice.choice((2, 3, 3, 3, 3, 4, 5, 5, 6))
     setting = _draw_setting(dice, size, by_majority=False)
     actions = [Action("boot", n) for n in range(size)]
     actions.append(Action("calm", 0, dice.choice((8, 15, 30))))
     actions += [_write(dice, size) for _ in range(dice.randint(0, 4))]
-    for victim in dice.sample(range(size), dice.randint(1, max(1, size - 1))):
-        kind = dice.choice(("die", "die", "die", "crash", "pause", "lose disk", "move"))
+    most = size // 2 + 1 if dice.random() < 0.8 else dice.randint(1, size)
+    victims = dice.sample(range(size), min(most, size - 1) or 1)
+    for victim in victims:
+        kind = dice.choice(("die",) * 8 + ("crash", "pause", "lose disk", "move"))
         if kind == "lose disk":
             actions.append(Action("crash", victim))
-        actions.append(Action(kind, victim, dice.choice((0, 1, dice.getrandbits(8)))))
+        actions.append(Action(kind, victim, dice.choice((0, 0, 1, dice.getrandbits(8)))))
         if dice.random() < 0.3:
             actions.append(_write(dice, size))
-    climate = dice.sample(sorted(FAULTS), dice.choice((0, 1, 2)))
-    climate += ["discovery"] * dice.choice((0, 1, 2))
-    for one in range(size):
-        if "discovery" in climate and dice.random() < 0.5:
-            actions.append(Action("discovery", one, dice.getrandbits(16)))
-    actions += _draw_disturbances(dice, size, climate, dice.choice((40, 100, 200)))
+    added = dice.choice((0, 0, 0, 1, 1, 2))
+    actions += [Action("add", 0, dice.getrandbits(8)) for _ in range(added)]
+    actions.append(Action("wait", 0, 6))
+    if dice.random() < 0.5:
+        climate = dice.sample(sorted(FAULTS), dice.choice((1, 2, 3)))
+        actions += _draw_disturbances(dice, size, climate, dice.choice((20, 40, 80)))
+    else:
+        left = [one for one in range(size + added) if one not in victims]
+        actions += _draw_relapse(dice, left)
     return Schedule(setting, tuple(actions))
 
 
+def _draw_relapse(dice: random.Random, left: list[int]) -> list[Action]:
+    """While the rest recovers, it is now certain, now not, whether the others are dead."""
+    paces = [one for one in left for _ in range(dice.choice((1, 3, 10)))]
+    doubts, actions = dice.choice((0.03, 0.1, 0.2)), []
+    others = dice.choice((("cut", "heal"), ("pause", "resume"), ("crash", "boot"), ("wait",)))
+    for _ in range(dice.choice((30, 60, 120))):
+        one, luck = dice.choice(paces), dice.random()
+        if luck < doubts:
+            actions.append(Action("doubt", one, dice.getrandbits(16)))
+        elif luck < doubts + 0.05:
+            actions.append(Action(dice.choice(others), one, dice.randrange(64)))
+        else:
+            actions += _draw_work(dice, "run", one)
+    return actions
+
+
 def _draw_setting(
-    dice: random.Random, size: int, *, by_majority: bool, stable_s: float = STABLE_S
+    dice: random.Random, size: int, *, by_majority: bool, patience_s: float | None = None
 ) -> Setting:
     return Setting(
         size=size,
         formation=steps.Rules(
-            stable_s=stable_s,
-            deadline_s=dice.choice((0.0, 5.0)) if by_majority else float("inf"),
+            stable_s=STABLE_S if patience_s is None else patience_s,
+            deadline_s=(patience_s or 0.0) if by_majority else float("inf"),
             leaderless_s=dice.choice((1.0, 5.0)),
         ),
         membership=changes.Rules(
@@ -141,7 +169,7 @@ def _draw_life(dice: random.Random, size: int, climate: list[str]) -> list[Actio
         del actions[dice.randint(0, size) :]
     if dice.random() < 0.6:
         actions.append(Action("calm", 0, dice.choice((5, 15, 25))))
-    length = dice.choice((60, 150, 300)) if size < 10 else 40
+    length = dice.choice((30, 70, 120)) if size < 10 else 40
     return actions + _draw_disturbances(dice, size, climate, length)
 
 
@@ -149,7 +177,7 @@ def _draw_disturbances(
     dice: random.Random, size: int, climate: list[str], length: int
 ) -> list[Action]:
     kinds = [kind for name in climate for kind in FAULTS[name]] or ["write"]
-    fault_rate = dice.choice((0.01, 0.03, 0.1))
+    fault_rate = dice.choice((0.03, 0.1, 0.2))
     work = dice.choice(("run", "turn"))
     many = size + 4
     paces = _draw_paces(dice, many)
@@ -164,14 +192,19 @@ def _draw_disturbances(
         elif luck < fault_rate + 0.04:
             actions.append(Action("calm", 0, dice.choice((1, 3, 8))))
         elif luck < fault_rate + 0.10:
-            actions.append(Action("wait", 0, dice.choice((1, 1, 3, 10, 30))))
+            actions.append(Action("wait", 0, dice.choice((1, 2, 2, 5, 10, 30))))
         elif luck < fault_rate + 0.2:
             actions.append(_write(dice, many))
         elif luck < fault_rate + 0.35:
             actions.append(Action("beat", one))
         else:
-            actions.append(Action(work, one, dice.getrandbits(8)))
+            actions += _draw_work(dice, work, one)
     return actions
+
+
+def _draw_work(dice: random.Random, kind: str, one: int) -> list[Action]:
+    """Some steps without anything in between: in the middle of a round as often as at its end."""
+    return [Action(kind, one, dice.getrandbits(8)) for _ in range(dice.choice((1, 2, 3, 5, 8)))]
 
 
 def _draw_paces(dice: random.Random, many: int) -> list[int]:

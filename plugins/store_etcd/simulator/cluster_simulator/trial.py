@@ -42,7 +42,8 @@ def run(schedule: Schedule, planners: Planners, *, journal: bool = False) -> Ver
         if world.wrongs:
             break
     else:
-        _settle(world)
+        if schedule.settles:
+            _settle(world)
     wrong = world.wrongs[0] if world.wrongs else None
     return Verdict(wrong, tuple(world.journal or ()))
 
