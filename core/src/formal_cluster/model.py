@@ -148,6 +148,8 @@ class StoreState(enum.StrEnum):
     """Forming, joining or catching up; it has not served yet."""
     SERVING = "serving"
     """Reads and writes are answered by a quorum."""
+    READ_ONLY = "read-only"
+    """A quorum answers reads, and nothing can be written until the cause in `last_error` goes."""
     NO_QUORUM = "no-quorum"
     """It served once and cannot now; it keeps trying."""
     FAILED = "failed"

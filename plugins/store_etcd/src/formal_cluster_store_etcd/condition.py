@@ -48,7 +48,8 @@ def _state(supervisor: Supervisor, stale_s: float | None) -> tuple[StoreState, s
     if runner.rivalled:
         return StoreState.FAILED, runner.advice
     if stale_s is not None and stale_s < _SERVING_S:
-        return StoreState.SERVING, None
+        why = supervisor.unwritable
+        return (StoreState.READ_ONLY, why) if why is not None else (StoreState.SERVING, None)
     if stale_s is not None:
         why = runner.problem or runner.advice or "mend the network, or wait for a new leader"
         return StoreState.NO_QUORUM, f"no quorum has answered for {stale_s:.0f} s: {why}"

@@ -123,6 +123,11 @@ class Supervisor:
         certificates = () if self._tls is None else self._tls.warnings
         return (*dry_run, *certificates, *self._maintenance.warnings)
 
+    @property
+    def unwritable(self) -> str | None:
+        """Why nothing can be written though a quorum answers; None if nothing is known to."""
+        return self._maintenance.unwritable
+
     def start(self) -> None:
         """Begin."""
         self._task = asyncio.create_task(self._run(), name="etcd supervisor")

@@ -7,7 +7,7 @@ import contextlib
 import pytest
 
 from formal_cluster.errors import NotWritable, OutcomeUnknown, Unavailable
-from formal_cluster.model import Role
+from formal_cluster.model import Role, StoreState
 from formal_cluster_store_etcd.client.cluster_api import ClusterApi
 from formal_cluster_store_etcd.urls import Endpoint
 
@@ -54,6 +54,23 @@ async def test_a_full_database_can_be_written_to_again(fleet, start_all, eventua
     taken = [step for step in steps if step != "Wait"]
     assert ["Compact", *["Defragment"] * size, "Disarm"] == taken[: size + 2]
     await eventually(lambda: () == one.status.warnings)
+
+
+async def test_while_the_database_is_full_of_keys_it_is_read_only_and_says_so(fleet, eventually):
+    (one,) = fleet(1, quota_backend_bytes=QUOTA)
+    await one.start()
+    await eventually(lambda: one.serves)
+    keys = [b"key/%d" % number for number in range(100)]
+    with contextlib.suppress(NotWritable, OutcomeUnknown):
+        for key in keys:
+            await one.store.put(key, bytes(1_000_000))
+    await eventually(lambda: one.status.state is StoreState.READ_ONLY)
+    assert "has reached its quota, and nothing can be written" in one.error
+    assert await one.store.get(keys[0]) is not None
+    for key in keys:
+        await one.store.delete(key)
+    await eventually(lambda: writes(one), within=60)
+    await eventually(lambda: one.serves)
 
 
 async def test_an_operator_is_warned_on_every_instance_before_the_quota(

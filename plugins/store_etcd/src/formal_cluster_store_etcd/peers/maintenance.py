@@ -28,6 +28,7 @@ from formal_cluster_store_etcd.planning.maintenance import (
     Task,
     Wait,
     plan,
+    unwritable,
     warnings,
 )
 from formal_cluster_store_etcd.planning.members import Alarm, ClusterMember, in_sync
@@ -42,6 +43,7 @@ class Maintenance:
 
     Attributes:
         warnings: What an operator should look after, with the mend.
+        unwritable: Why nothing can be written though a quorum answers, likewise; None if all can.
 
     Args:
         dry_run: Decide, and write it to the journal, but change nothing.
@@ -68,8 +70,9 @@ class Maintenance:
         self._clock = clock
         self._defragmented: dict[int, float] = {}
         self._cleared: set[int] = set()
-        self._compacted = False
+        self._compacted_to = 0
         self.warnings: tuple[str, ...] = ()
+        self.unwritable: str | None = None
 
     async def run(self) -> None:
         """Look after them until cancelled."""
@@ -84,6 +87,7 @@ class Maintenance:
         seen = self._watch.seen
         names = {member.id: self._watch.instance_of(member) for member in seen.members}
         said = warnings(seen.statuses, names, self._rules.quota)
+        self.unwritable = "; ".join(unwritable(seen.statuses, names)) or None
         if {_subject(text) for text in said} - {_subject(text) for text in self.warnings}:
             self._logger.warning("the cluster needs to be looked after", extra={"warnings": said})
         self.warnings = said
@@ -110,7 +114,7 @@ class Maintenance:
 
     def _observe(self, own: ClusterMember, alarms: tuple[Alarm, ...]) -> Observation:
         if not any(alarm.kind == NOSPACE for alarm in alarms):
-            self._compacted, self._cleared = False, set()
+            self._compacted_to, self._cleared = 0, set()
         seen = self._watch.seen
         newest = max((status.raft_index for status in seen.statuses.values()), default=0)
         databases = []
@@ -131,12 +135,14 @@ class Maintenance:
                 )
             )
         own_status = seen.statuses.get(own.id)
+        revision = own_status.revision if own_status is not None else 0
         return Observation(
             own_member=own.id,
             databases=tuple(databases),
             alarms=alarms,
-            revision=own_status.revision if own_status is not None else 0,
-            compacted=self._compacted,
+            revision=revision,
+            # What was deleted since, perhaps by an operator, takes space until it is dropped too.
+            compacted=0 < self._compacted_to >= revision,
             rules=self._rules,
         )
 
@@ -144,7 +150,7 @@ class Maintenance:
         match step:
             case Compact(revision=revision):
                 await self._api.compact(endpoint, revision)
-                self._compacted = True
+                self._compacted_to, self._cleared = revision, set()
             case Defragment(member_id=member_id):
                 member = next(m for m in self._watch.seen.members if m.id == member_id)
                 # Also when it fails: not to be tried again at once.

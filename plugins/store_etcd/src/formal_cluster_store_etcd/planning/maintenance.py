@@ -72,7 +72,7 @@ class Observation:
 
     Attributes:
         revision: The store's.
-        compacted: Whether the leader has had the history dropped since the alarms were raised.
+        compacted: Whether the leader has had all history dropped since the alarms were raised.
     """
 
     own_member: int
@@ -140,6 +140,22 @@ def warnings(
         names: Whose members they are, by id.
         quota: See `Rules`.
     """
+    said = list(unwritable(statuses, names))
+    for member, status in sorted(statuses.items()):
+        if status.db_size >= _WARN_AT * quota:
+            said.append(
+                f"the database of {names.get(member, f'{member:x}')} takes {_mib(status.db_size)} "
+                f"of {_mib(quota)} (store.etcd.quota_backend_bytes), {_mib(status.db_in_use)} of "
+                "it in use; at the quota nothing can be written. Raise it, or store less"
+            )
+    return tuple(said)
+
+
+def unwritable(statuses: Mapping[int, MemberStatus], names: Mapping[int, str]) -> Sequence[str]:
+    """Why nothing can be written though a quorum is there: the alarms, with the mend.
+
+    Args: as `warnings`.
+    """
     alarms = sorted(set(_alarms(statuses.values())), key=lambda alarm: (alarm.kind, alarm.member))
     said = []
     for alarm in alarms:
@@ -156,14 +172,7 @@ def warnings(
                 "is being made; if that does not help, raise store.etcd.quota_backend_bytes on all "
                 "instances and restart them one after the other"
             )
-    for member, status in sorted(statuses.items()):
-        if status.db_size >= _WARN_AT * quota:
-            said.append(
-                f"the database of {names.get(member, f'{member:x}')} takes {_mib(status.db_size)} "
-                f"of {_mib(quota)} (store.etcd.quota_backend_bytes), {_mib(status.db_in_use)} of "
-                "it in use; at the quota nothing can be written. Raise it, or store less"
-            )
-    return tuple(said)
+    return said
 
 
 def _plan_room(seen: Observation, alarm: Alarm) -> Task | Wait:
