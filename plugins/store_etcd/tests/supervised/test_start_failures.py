@@ -6,6 +6,7 @@ file systems are among the failover scenarios, which may mount some.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from formal_cluster.errors import StoreError
-from formal_cluster.model import Role, StoreState
+from formal_cluster.model import Instance, Role, StoreState
 
 pytestmark = pytest.mark.etcd
 
@@ -62,7 +63,7 @@ async def test_a_program_that_crashes_is_tried_again_more_and_more_seldom(
 
 
 async def test_damaged_data_that_is_moved_away_as_told_is_replaced_by_the_others(
-    fleet, start_all, eventually
+    fleet, start_all, eventually, caplog
 ):
     one, two = fleet(2)
     await start_all([one, two])
@@ -78,10 +79,25 @@ async def test_damaged_data_that_is_moved_away_as_told_is_replaced_by_the_others
     await eventually(lambda: learner.error.startswith(f"the data in {learner.data_dir} is damaged"))
     assert f"move {learner.data_dir}/member away" in learner.error
     assert voter.serves
+
+    # The next pauses are seconds long, and the status document is served during them: the data
+    # goes when the next try is prepared already.
+    await eventually(lambda: caplog.messages.count("the state server does not run") > 3, within=30)
+    await eventually(lambda: _listens(learner.instance))
     (learner.data_dir / "member").rename(learner.data_dir.with_name("moved-away"))
     await eventually(lambda: voter.members(Role.LEARNER) == {learner.id}, within=30)
     await eventually(lambda: learner.serves)
     assert b"kept" == (await learner.store.get(b"key")).value
+
+
+async def _listens(instance: Instance) -> bool:
+    try:
+        _, writer = await asyncio.open_connection(instance.address, instance.peer_port)
+    except OSError:
+        return False
+    writer.close()
+    await writer.wait_closed()
+    return True
 
 
 async def test_a_full_database_refuses_writes_with_its_reason_and_is_read_on(fleet, eventually):

@@ -150,6 +150,7 @@ class MemberRunner:
         self, place: Workplace, former: Former, guard: Guard, prober: Prober, pause: float
     ) -> None:
         """From preparation to the end of etcd. Returns if it is to be started over at once."""
+        incarnation, had_data = place.own.incarnation, place.directory.has_data
         async with serve_status(
             place.peer_endpoint,
             lambda: place.status(self.problem),
@@ -160,6 +161,10 @@ class MemberRunner:
                 self.problem = None
             self._place = place
             step = await former.settle(place)
+        if had_data and place.own.incarnation == incarnation and not place.directory.has_data:
+            # Moved away meanwhile. Without it, etcd would be the same member with an empty log, one
+            # that has forgotten what it voted for and what it acknowledged.
+            return
         self._watch.own_member = place.own.member
         ensure_free(place.client_endpoint)
         ensure_free(place.peer_endpoint)
