@@ -1,5 +1,7 @@
 """How the parts' conditions add up to one cluster state."""
 
+from dataclasses import replace
+
 import pytest
 
 from formal_cluster.model import (
@@ -20,6 +22,7 @@ SERVING = StoreStatus(StoreState.SERVING, stale_ms=10)
 CURRENT = CountersStatus(
     caught_up=True, stale_ms=10, revision=5, log_time_ms=1, subjects=0, pending=0
 )
+UNSETTLED = replace(CURRENT, unsettled="strict decisions wait")
 READING = CountersStatus(
     caught_up=False, stale_ms=None, revision=0, log_time_ms=None, subjects=0, pending=0
 )
@@ -35,6 +38,7 @@ OLD = CountersStatus(
         (SERVING, CURRENT, frozenset(), ClusterState.STANDALONE, "not shared"),
         (SERVING, READING, SHARED, ClusterState.DEGRADED, "being read"),
         (SERVING, OLD, SHARED, ClusterState.DEGRADED, "9000 ms old"),
+        (SERVING, UNSETTLED, SHARED, ClusterState.DEGRADED, "strict decisions wait"),
         (
             StoreStatus(StoreState.NO_QUORUM, stale_ms=3_000, last_error="no leader"),
             CURRENT,
@@ -59,7 +63,8 @@ def test_the_state_follows_from_store_and_counters_and_says_why(
     state: ClusterState,
     reason: str | None,
 ) -> None:
-    seen, why = assess(store, unreachable(store, counters, max_stale_ms=5_000), capabilities)
+    cut_off = unreachable(store, counters, max_stale_ms=5_000)
+    seen, why = assess(store, cut_off, capabilities, counters.unsettled)
     assert state == seen
     if reason is None:
         assert why is None

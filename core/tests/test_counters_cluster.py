@@ -490,7 +490,7 @@ async def test_a_store_restored_from_an_older_copy_is_noticed(
     one.attempt(reads("bob")).commit()
 
     await eventually(lambda: any("went back" in getattr(r, "error", "") for r in caplog.records))
-    await eventually(lambda: one.status().caught_up and one._ledger.settled())
+    await eventually(lambda: one.status().caught_up and not one.status().unsettled)
     assert await strict(one)
     assert value(one, reads("bob")) == 1
 

@@ -14,6 +14,7 @@ from dataclasses import replace
 import pytest
 
 from formal_cluster.counters.counters import LogCounters
+from formal_cluster.counters.losses import StoreLosses
 from formal_cluster.counters.restoration import AWAITED_MS
 from formal_cluster.counters.settings import LogCountersSettings
 from formal_cluster.errors import CountersUnavailable, StoreError, Unavailable
@@ -189,7 +190,7 @@ class Cluster:
         chosen = [self.instances[name]._ledger for name in names]
         await eventually(lambda: all(ledger.held is None for ledger in chosen))
         async with asyncio.timeout(20):
-            while not all(ledger.settled() for ledger in chosen):
+            while not all(StoreLosses(ledger).settled() for ledger in chosen):
                 self.ahead_ms += AWAITED_MS // 20
                 await asyncio.sleep(0.005)
 

@@ -267,7 +267,7 @@ class Cluster:
         """The present condition, from memory."""
         store, counters = self._store.status(), self._counters.status()
         why = status.unreachable(store, counters, max_stale_ms=self.settings.counters.max_stale_ms)
-        state, reason = status.assess(store, why, self._store.capabilities)
+        state, reason = status.assess(store, why, self._store.capabilities, counters.unsettled)
         return status.ClusterStatus(
             self._instance,
             state,

@@ -39,8 +39,8 @@ class Instance:
     Attributes:
         id: The identity the platform gives it (ECS task ARN, pod UID) or the configured one.
             Two lives of one process share an id only if the platform says so.
-        address: IP address or host name that the other instances reach it at, without a port. May
-            be empty for one that is STOPPED: nobody has to reach it, its id is the evidence.
+        address: IP address or host name that others reach it at, without a port. May be empty of
+            one that is STOPPED: its id is the evidence.
         state: What the platform says of it.
         client_port: The state server's client port when it differs from the store's setting.
         peer_port: Likewise for the peer port.
@@ -65,9 +65,8 @@ class View:
 
     Attributes:
         instances: Sorted by id, ids unique.
-        complete: Whether the view has every instance that the platform tells of. A driver that
-            could read only a part of its sources sets this to False. That an instance is absent
-            is no evidence of its death, from a complete view either: only STOPPED is.
+        complete: Whether the view has every instance that the platform tells of; False if only a
+            part of the sources could be read. Absence is no evidence of death: only STOPPED is.
     """
 
     instances: tuple[Instance, ...]
@@ -279,8 +278,7 @@ class Count:
 
     Attributes:
         value: Never less than the true number in log time.
-        exact: False when `value` was rounded up because the subject is busier than the exact
-            log kept for it.
+        exact: False when `value` was rounded up: the subject is busier than its exact log.
     """
 
     value: int
@@ -297,7 +295,8 @@ class CountersStatus:
         revision: Store revision of the last record folded in.
         log_time_ms: The log's clock, milliseconds since the Unix epoch; None before any record.
         subjects: Number of subjects held.
-        pending: Hits decided here and not yet confirmed by the log.
+        pending: Hits not yet confirmed by the log.
+        unsettled: Why no strict decision is made though the log is followed; None if they are.
     """
 
     caught_up: bool
@@ -306,6 +305,7 @@ class CountersStatus:
     log_time_ms: int | None
     subjects: int
     pending: int
+    unsettled: str | None = None
 
 
 # ── policy ───────────────────────────────────────────────────────────────────────────────────

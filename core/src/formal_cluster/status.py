@@ -62,13 +62,21 @@ def unreachable(store: StoreStatus, counters: CountersStatus, *, max_stale_ms: i
 
 
 def assess(
-    store: StoreStatus, why_unreachable: str | None, capabilities: frozenset[Capability]
+    store: StoreStatus,
+    why_unreachable: str | None,
+    capabilities: frozenset[Capability],
+    unsettled: str | None = None,
 ) -> tuple[ClusterState, str | None]:
-    """The cluster state that follows from the parts, and why it is not `clustered`."""
+    """The cluster state that follows from the parts, and why it is not `clustered`.
+
+    Args:
+        unsettled: Why no strict decision is made though the log is followed.
+    """
     if Capability.SHARED not in capabilities:
         return ClusterState.STANDALONE, "the store is not shared with other instances"
     if why_unreachable is None:
-        return ClusterState.CLUSTERED, None
+        clustered = ClusterState.CLUSTERED if unsettled is None else ClusterState.DEGRADED
+        return clustered, unsettled
     if store.stale_ms is None:
         return ClusterState.STANDALONE, why_unreachable
     return ClusterState.DEGRADED, why_unreachable

@@ -36,7 +36,7 @@ Bounds:
 
 from __future__ import annotations
 
-ANSWER_WAIT_S = 0.25
+ANSWER_WAIT_S = 2.0
 TOLERATED_LAG_MS = 50
 CORRECTION_EVERY_MS = 1_000
 

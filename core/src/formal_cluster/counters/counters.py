@@ -21,6 +21,7 @@ from formal_cluster.counters.fold import Gap, State
 from formal_cluster.counters.keys import Keys
 from formal_cluster.counters.ledger import Ledger
 from formal_cluster.counters.load import StrictHit
+from formal_cluster.counters.losses import StoreLosses
 from formal_cluster.counters.outbox import Outbox
 from formal_cluster.counters.pacing import retries_s
 from formal_cluster.counters.reader import LogReader
@@ -105,6 +106,7 @@ class LogCounters:
         self._reappender = Reappender(
             self._ledger, jitter=jitter, wake_writer=self._writer.ring, logger=context.logger
         )
+        self._losses = StoreLosses(self._ledger)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
         self._caught_up = asyncio.Event()
@@ -145,6 +147,7 @@ class LogCounters:
                 log_time_ms=self._ledger.catch_up.clock.now(now) if state.log_time else None,
                 subjects=len(state.subjects),
                 pending=self._ledger.outbox.hits,
+                unsettled=None if self._ledger.is_settled else UNSETTLED,
             )
 
     def peek(self, reads: Sequence[CounterRead]) -> Sequence[Sequence[Count]]:
@@ -175,7 +178,7 @@ class LogCounters:
                 "this instance has not caught up with the counter log, so it cannot decide "
                 "strictly yet; see the store's status if this lasts"
             )
-        if not self._ledger.settled():
+        if not self._losses.settled():
             raise CountersUnavailable(UNSETTLED)
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Attempt] = loop.create_future()

@@ -149,12 +149,6 @@ class Ledger:
         with self.lock:
             return self.outbox.waiting
 
-    def settled(self) -> bool:
-        """Whether the log has all that anybody is known to remember from before a store loss."""
-        with self.lock:
-            log_time = self.catch_up.clock.now(self.now())
-            return self.held is None and self.state.restoration.over(log_time)
-
     def adopt(
         self,
         state: State,
@@ -288,6 +282,12 @@ class Ledger:
             self.state.thaw()
 
     # ── the lock is held ─────────────────────────────────────────────────────────────────────
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the log has all that anybody is known to remember from before a store loss."""
+        log_time = self.catch_up.clock.now(self.now())
+        return self.held is None and self.state.restoration.over(log_time)
 
     def _counts(
         self, read: CounterRead, pending: Pending | None, now: int, log_now: int

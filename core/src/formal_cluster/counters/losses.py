@@ -24,6 +24,11 @@ class StoreLosses:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
+    def settled(self) -> bool:
+        """See `Ledger.is_settled`."""
+        with self._ledger.lock:
+            return self._ledger.is_settled
+
     @property
     def life_began(self) -> int:
         """The revision at which the log's present life began, as far as it is folded."""

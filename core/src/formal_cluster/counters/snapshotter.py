@@ -32,6 +32,7 @@ class Snapshotter:
         logger: logging.Logger,
     ) -> None:
         self._ledger = ledger
+        self._losses = StoreLosses(ledger)
         self._archive = archive
         self._interval_s = interval_s
         self._jitter = jitter
@@ -68,14 +69,14 @@ class Snapshotter:
             MalformedRecord: As in `run`.
         """
         head, head_revision = await self._archive.head()
-        if head is None or head.revision < StoreLosses(self._ledger).life_began:
+        if head is None or head.revision < self._losses.life_began:
             self._seen_head = head_revision
         else:
             self._life_seen = self._ledger.life
         if head_revision != self._seen_head:
             self._seen_head = head_revision
             return False
-        if not self._ledger.settled():
+        if not self._losses.settled():
             return False  # a joiner would not know from it who is awaited
         frozen = self._ledger.freeze()
         try:
