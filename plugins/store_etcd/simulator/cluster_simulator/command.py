@@ -94,7 +94,11 @@ def _replay(seed: int, planted: str | None) -> int:
 
 
 def _try(seed: int, planted: str | None) -> tuple[Failure, ...]:
-    wrong = run(draw(seed), _planners(planted)).wrong
+    try:
+        wrong = run(draw(seed), _planners(planted)).wrong
+    except Exception as error:
+        error.add_note(f"seed {seed}")
+        raise
     return () if wrong is None else (Failure(seed, wrong),)
 
 

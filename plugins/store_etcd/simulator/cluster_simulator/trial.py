@@ -77,7 +77,7 @@ def _until_settled(world: World, paces: tuple[tuple[int, float], ...]) -> str | 
     why: str | None = "no time"
     for rounds, pace_s in paces:
         for _ in range(rounds):
-            why = why_not_settled(world) if world.living else None
+            why = why_not_settled(world) if world.living else None  # all may have left
             if why is None or world.wrongs:
                 return why
             calm(world, 1, pace_s)
@@ -85,9 +85,11 @@ def _until_settled(world: World, paces: tuple[tuple[int, float], ...]) -> str | 
 
 
 def _vouch(world: World) -> None:
-    """`formal-cluster recover --i-know-the-others-are-dead`, at one instance."""
-    holders = [node for node in world.living if node.own.has_data]
-    node = world.dice.choice(holders or world.living)
+    """`formal-cluster recover --i-know-the-others-are-dead`, at one instance that has data."""
+    holders = [node for node in world.living if node.own.has_data] or world.living
+    if not holders:
+        return
+    node = world.dice.choice(holders)
     become(node, node.own.model_copy(update={"presumed_dead": node.own.epoch + 1}))
 
 
