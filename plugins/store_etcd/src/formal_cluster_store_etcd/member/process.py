@@ -52,8 +52,8 @@ class EtcdProcess:
         Raises:
             CannotStart: The process could not be started.
         """
-        try:
-            process = await asyncio.create_subprocess_exec(
+        spawning = asyncio.create_task(
+            asyncio.create_subprocess_exec(
                 # Isolated and without site-packages: it starts in a few milliseconds.
                 *(sys.executable, "-I", "-S", str(_LAUNCHER), str(os.getpid()), "--", *command),
                 stdin=asyncio.subprocess.DEVNULL,
@@ -63,9 +63,16 @@ class EtcdProcess:
                 # A terminal's Ctrl-C reaches this process alone, which then stops etcd.
                 start_new_session=True,
             )
+        )
+        try:
+            return cls(await asyncio.shield(spawning), LogForwarder(logger))
+        except asyncio.CancelledError:
+            # Cancelled half-way, it would leave a child to nobody.
+            with contextlib.suppress(OSError):
+                await cls(await spawning, LogForwarder(logger)).kill()
+            raise
         except OSError as error:
             raise CannotStart(f"cannot start a process: {error.strerror}") from error
-        return cls(process, LogForwarder(logger))
 
     @property
     def pid(self) -> int:
@@ -85,7 +92,9 @@ class EtcdProcess:
     async def wait(self) -> int:
         """Wait until it has ended and its log is read to the end; its exit status."""
         await asyncio.shield(self._reader)
-        return await self._process.wait()
+        status = await self._process.wait()
+        await asyncio.sleep(0)  # asyncio closes what belongs to it in its next turn
+        return status
 
     async def stop(self, grace_s: float) -> int:
         """Ask it to stop, kill it after `grace_s` seconds; its exit status."""
@@ -96,13 +105,22 @@ class EtcdProcess:
         except TimeoutError:
             return await self.kill()
         except asyncio.CancelledError:
-            self._signal_unless_ended("kill")
+            await self.kill()
             raise
 
     async def kill(self) -> int:
-        """End it at once, as a power failure would; its exit status."""
+        """End it at once, as a power failure would; its exit status.
+
+        A caller that is cancelled meanwhile waits for the end too: it comes in a moment, and nobody
+        else would.
+        """
         self._signal_unless_ended("kill")
-        return await self.wait()
+        ending = asyncio.create_task(self.wait())
+        try:
+            return await asyncio.shield(ending)
+        except asyncio.CancelledError:
+            await ending
+            raise
 
     def _signal_unless_ended(self, how: str) -> None:
         if self._process.returncode is None:
