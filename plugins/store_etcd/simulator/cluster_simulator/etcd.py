@@ -100,7 +100,8 @@ def beat(world: World, node: Node) -> None:
         replicate(world, node, replica)
     elif world.now - replica.heard_at >= ELECTION_S:
         replica.leader = 0
-        campaign(world, node, replica)
+        if world.dice.random() < 0.5:  # its patience is random, or two would stand for ever
+            campaign(world, node, replica)
     if replica.leader:
         _tell_name(world, node, replica)
 
@@ -329,13 +330,16 @@ def _commit(world: World, leader: Replica) -> None:
 
 
 def _is_removed(world: World, node: Node, replica: Replica) -> bool:
+    """Whether it knows, or an etcd of the cluster says so, a new one at an old address too."""
     if replica.member_id in replica.contents.removed:
         return True
     for member in replica.contents.listed:
-        found = world.etcd_of(member, node)
-        if found is None or found[0] is node or not world.linked(node, found[0]):
+        other = world.node_at(member.peer_urls[0])
+        theirs = None if other is None else other.replica
+        if other is None or theirs is None or other is node or not world.linked(node, other):
             continue
-        if replica.member_id in found[1].contents.removed:
+        same = theirs.cluster_id == replica.cluster_id
+        if same and replica.member_id in theirs.contents.removed:
             return True
     return False
 
