@@ -485,6 +485,16 @@ def test_an_etcd_is_stopped_when_its_cluster_can_have_no_quorum_any_more():
     assert isinstance(keep_or_stop(identity("a"), expected=None), vigil.KeepRunning)
 
 
+def test_an_etcd_is_stopped_when_its_cluster_has_gone_on_without_it():
+    removed = {"b": live("b", "c")}
+    assert isinstance(keep_or_stop(identity("a"), removed), vigil.StopEtcd)
+    assert isinstance(keep_or_stop(identity("a"), removed, leaderless_s=1), vigil.KeepRunning)
+    assert isinstance(step(identity("a"), removed, expected=expected("abc")), SetAside)
+    for kept in (live("a", "b", "c"), live("b", "c", serving=False)):
+        found = keep_or_stop(identity("a"), {"b": kept}, expected=expected("abc"))
+        assert isinstance(found, vigil.KeepRunning)
+
+
 def test_an_etcd_without_a_leader_runs_on_without_proof_and_says_what_to_do():
     found = keep_or_stop(identity("a"), expected=expected("abc"))
     assert isinstance(found, vigil.KeepRunning)

@@ -47,6 +47,11 @@ class RunningCluster:
         return f"it is epoch {self.lineage.epoch}, and the data here of epoch {own.epoch}"
 
 
+def is_me(entry: ClusterMember, own: Identity) -> bool:
+    """Whether a listed member is this instance's, also before it has told its name."""
+    return entry.name == own.member or (not entry.name and own.peer_url in entry.peer_urls)
+
+
 def own_rank(own: Identity) -> Rank:
     """The rank of the cluster that an instance has data of."""
     return rank(own.epoch, own.founded_at, own.cluster_id)

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from formal_cluster_store_etcd.planning import genesis, recovery
 from formal_cluster_store_etcd.planning.clusters import (
     RunningCluster,
+    is_me,
     running_clusters,
 )
 from formal_cluster_store_etcd.planning.identity import Identity, Stage
@@ -53,7 +54,7 @@ def _plan_with_data(seen: Observation, rules: Rules, cluster: RunningCluster | N
     own = seen.own
     if cluster is None:
         return _plan_alone(seen, rules)
-    mine = [entry for entry in cluster.listed if _is_me(entry, own)]
+    mine = [entry for entry in cluster.listed if is_me(entry, own)]
     if own.cluster_id not in (None, cluster.cluster_id) or (own.cluster_id is None and not mine):
         return _plan_beside(seen, rules, cluster)
     if own.stage is Stage.RESTORING:
@@ -141,10 +142,6 @@ def _alone(own: Identity) -> Mapping[str, str] | None:
     return None if own.stage is Stage.FOUNDING else {own.member: own.peer_url}
 
 
-def _is_me(entry: ClusterMember, own: Identity) -> bool:
-    return entry.name == own.member or (not entry.name and own.peer_url in entry.peer_urls)
-
-
 def _plan_join(seen: Observation, cluster: RunningCluster) -> Step:
     if seen.own.stage is Stage.INTENDING or seen.own.intends_restore:
         return retract_or_wait(seen, str(cluster))
@@ -171,7 +168,7 @@ def _plan_join(seen: Observation, cluster: RunningCluster) -> Step:
 def _initial_cluster(cluster: RunningCluster, own: Identity) -> Mapping[str, str]:
     """etcd wants the list it will find: every member's URLs, and any name for an unnamed one."""
     return {
-        (own.member if _is_me(entry, own) else entry.name or f"unnamed-{entry.id:x}"): url
+        (own.member if is_me(entry, own) else entry.name or f"unnamed-{entry.id:x}"): url
         for entry in cluster.members
         for url in entry.peer_urls[:1]
     }

@@ -1,15 +1,15 @@
 """Decides whether an etcd that runs is to be stopped. Pure; `formation` decides what comes then.
 
 It is stopped only if that is known to help: its cluster cannot have a quorum any more (see `gate`),
-or another cluster serves that outranks its own (see `lineage`). A member that merely has no leader
-is left running: with the others it may be what the cluster needs.
+or goes on without it, or another cluster serves that outranks its own (see `lineage`). A member
+that merely has no leader is left running: with the others it may be what the cluster needs.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from formal_cluster_store_etcd.planning.clusters import running_clusters
+from formal_cluster_store_etcd.planning.clusters import is_me, running_clusters
 from formal_cluster_store_etcd.planning.gate import Quorum, look
 from formal_cluster_store_etcd.planning.recovery import ASK_OPERATOR
 from formal_cluster_store_etcd.planning.steps import Observation, Rules
@@ -44,6 +44,10 @@ def plan(seen: Observation, leaderless_s: float, rules: Rules) -> KeepRunning | 
     """
     for cluster in running_clusters(seen):
         if cluster.cluster_id == seen.own.cluster_id:
+            gone = cluster.serving and not any(is_me(m, seen.own) for m in cluster.listed)
+            if gone and leaderless_s >= rules.leaderless_s:
+                # All others may have moved: then nobody is where it could be told so.
+                return StopEtcd(f"{cluster} and serves without this member: it was removed")
             continue
         if cluster.outranks(seen.own) and cluster.serving:
             return StopEtcd(f"{cluster} too, and is to stay: {cluster.why(seen.own)}")
