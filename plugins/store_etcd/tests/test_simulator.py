@@ -19,6 +19,8 @@ from cluster_simulator.schedule import draw
 from cluster_simulator.shrink import shortest
 from cluster_simulator.trial import run
 
+pytestmark = pytest.mark.timeout(300)
+
 STEPS = {
     *("GiveConsent", "WithdrawConsent", "Intend", "Retract", "Found", "Start", "Join", "SetAside"),
     *("StopEtcd", "Fence", "LiftFence", "Unfence", "GiveVote", "IntendRestore", "Restore"),
@@ -38,7 +40,6 @@ def simulate(*arguments: str, hash_seed: str = "random") -> subprocess.Completed
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_two_thousand_schedules_that_nobody_has_seen_before_are_clean():
     done = simulate("--schedules", "2000")
     assert 0 == done.returncode, f"{done.stdout}{done.stderr}"
