@@ -75,7 +75,7 @@ def test_a_seed_is_the_same_schedule_with_the_same_end_everywhere(seed):
         ("founds beside data", "not settled", 0),
         ("unknown is taken for dead", "removed for no reason", 40),
         ("recovers without the silent", "not fenced", 0),
-        ("restores the first copy, not the best", "without writes that others have", 800),
+        ("restores the first copy, not the best", "without writes that others have", 2880),
         ("starts though fenced", "which is fenced", 80),
         ("never fences", "not settled", 0),
         ("removes on an incomplete view", "incomplete discovery view", 900),
