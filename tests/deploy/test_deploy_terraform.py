@@ -1,8 +1,8 @@
 """The module for ECS Fargate: who may do what, who may reach whom, what a deployment takes away.
 
 The source is checked always. Where terraform and a mirror of the AWS provider are on the machine
-(`FORMAL_CLUSTER_TEST_TERRAFORM_MIRROR`, or a directory `tf-plugins` in the usual places), it is also
-planned and applied against moto's server.
+(`FORMAL_CLUSTER_TEST_TERRAFORM_MIRROR`, or `tf-plugins` in the usual places), it is also
+planned, against moto's server.
 """
 
 from __future__ import annotations
@@ -16,23 +16,34 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import hcl2
 import pytest
 
+ANOTHER_POLICY = """resource "aws_iam_role_policy" "more" {
+  role   = aws_iam_role.task.id
+  policy = jsonencode({})
+}
+"""
 ALLOWED = {"ecs:ListTasks", "ecs:DescribeTasks"}
 _PLAIN = hcl2.SerializationOptions(
     with_comments=False, explicit_blocks=False, strip_string_quotes=True
 )
 
 
+@cache
+def _parse(text: str) -> dict[str, Any]:
+    return hcl2.loads(text, serialization_options=_PLAIN)
+
+
 class Module:
     """A module's blocks: `module.blocks("resource", "aws_ecs_service")["instances"]`."""
 
     def __init__(self, texts: list[str]) -> None:
-        self._parsed = [hcl2.loads(text, serialization_options=_PLAIN) for text in texts]
+        self._parsed = [_parse(text) for text in texts]
 
     def blocks(self, kind: str, type_: str) -> dict[str, dict[str, Any]]:
         return {
@@ -48,9 +59,14 @@ def directory(deploy: Path) -> Path:
     return deploy / "terraform/ecs-fargate"
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def texts(directory: Path) -> list[str]:
     return [path.read_text() for path in sorted(directory.glob("*.tf"))]
+
+
+@pytest.fixture(scope="session")
+def module(texts: list[str]) -> Module:
+    return Module(texts)
 
 
 def granted_to_instances(module: Module) -> set[str]:
@@ -75,12 +91,12 @@ def granted_to_instances(module: Module) -> set[str]:
     return granted
 
 
-def test_instances_may_list_and_describe_tasks_and_nothing_else(texts):
-    assert ALLOWED == granted_to_instances(Module(texts))
+def test_instances_may_list_and_describe_tasks_and_nothing_else(module):
+    assert ALLOWED == granted_to_instances(module)
 
 
-def test_both_actions_are_limited_to_the_one_cluster(texts):
-    document = Module(texts).blocks("data", "aws_iam_policy_document")["discovery"]
+def test_both_actions_are_limited_to_the_one_cluster(module):
+    document = module.blocks("data", "aws_iam_policy_document")["discovery"]
     (statement,) = document["statement"]
     (condition,) = statement["condition"]
     assert ("ArnEquals", "ecs:cluster") == (condition["test"], condition["variable"])
@@ -99,8 +115,7 @@ def test_both_actions_are_limited_to_the_one_cluster(texts):
         ),
         (
             'resource "aws_iam_role" "execution" {',
-            'resource "aws_iam_role_policy" "more" {\n  role = aws_iam_role.task.id\n'
-            '  policy = jsonencode({})\n}\nresource "aws_iam_role" "execution" {',
+            ANOTHER_POLICY + 'resource "aws_iam_role" "execution" {',
         ),
     ],
 )
@@ -110,8 +125,7 @@ def test_any_other_permission_would_be_noticed(texts, found, put):
     assert ALLOWED != granted_to_instances(Module(changed))
 
 
-def test_the_state_servers_are_open_to_the_instances_alone(texts):
-    module = Module(texts)
+def test_the_state_servers_are_open_to_the_instances_alone(module):
     own = "${aws_security_group.instances.id}"
     rules = module.blocks("resource", "aws_vpc_security_group_ingress_rule")
     assert {"cluster", "decisions"} == set(rules)
@@ -127,8 +141,8 @@ def test_the_state_servers_are_open_to_the_instances_alone(texts):
     assert "ingress" not in module.blocks("resource", "aws_security_group")["instances"]
 
 
-def test_a_deployment_adds_one_instance_at_a_time_and_takes_none_away(texts):
-    service = Module(texts).blocks("resource", "aws_ecs_service")["instances"]
+def test_a_deployment_adds_one_instance_at_a_time_and_takes_none_away(module):
+    service = module.blocks("resource", "aws_ecs_service")["instances"]
     assert 100 == service["deployment_minimum_healthy_percent"]
     formula = "${ceil(100 * (var.desired_count + 1) / var.desired_count)}"
     assert formula == service["deployment_maximum_percent"]
