@@ -38,9 +38,9 @@ simulate: setup ## 20,000 random lives of clusters, with the real planners; SEED
 	PYTHONPATH=plugins/store_etcd/simulator $(BIN)/python -m cluster_simulator \
 		$(if $(SEED),--replay $(SEED)) $(if $(SCHEDULES),--schedules $(SCHEDULES))
 
-failover-report: setup ## play every failover scenario; writes docs/failover-report.md
+failover-report: setup ## play every failover scenario; writes docs/failover-report.md; RESULTS=… goes on
 	PYTHONPATH=tests/failover/src $(BIN)/python -m formal_cluster_failover \
-		--all-passes --write docs/failover-report.md
+		--all-passes --write docs/failover-report.md $(if $(RESULTS),--results $(RESULTS))
 
 demo: ## three clustered proxies limit one user together; one is killed and comes back
 	@tools/install-system-packages $(UV_NEEDS) etcd

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
+
+from formal_cluster_failover import kept
 from formal_cluster_failover.execute import Result
 from formal_cluster_failover.report import Pass, document
 from formal_cluster_failover.run import Measure, Target
 
 
 def rows(*results: Result) -> list[str]:
-    text = document([Pass("etcd 3.4.23", "A machine.", results)])
+    text = document([Pass("etcd 3.4.23", "A machine.", list(results))])
     return [line for line in text.splitlines() if "a follower is killed" in line]
 
 
@@ -49,3 +52,15 @@ def test_what_was_not_run_says_why():
     row, remark = rows(result)
     assert "not run" in row
     assert remark.endswith("because unshare is not installed")
+
+
+def test_results_are_the_same_after_they_were_kept(tmp_path):
+    result = Result("name", "a follower is killed", (measured(1.5),), ("a note",), acknowledged=7)
+    passes = [Pass("etcd 3.4.23", "A machine.", [result])]
+    kept.write(tmp_path / "results.json", passes)
+    assert passes == kept.read(tmp_path / "results.json")
+
+
+@pytest.mark.parametrize("path", [None, "missing.json"])
+def test_without_an_earlier_run_nothing_was_kept(tmp_path, path):
+    assert [] == kept.read(path and tmp_path / path)

@@ -26,7 +26,7 @@ def test_nothing_is_lost_and_the_cluster_is_itself_again(name: str, tmp_path: Pa
     done = subprocess.run(
         [
             *(sys.executable, "-m", "formal_cluster_failover", name),
-            *("--home", str(tmp_path / "home"), "--json", str(results)),
+            *("--home", str(tmp_path / "home"), "--results", str(results)),
         ],
         cwd=SOURCE,
         capture_output=True,
@@ -34,7 +34,7 @@ def test_nothing_is_lost_and_the_cluster_is_itself_again(name: str, tmp_path: Pa
         check=False,
     )
     assert results.exists(), done.stdout + done.stderr
-    (result,) = json.loads(results.read_text())
+    ((result,),) = (each["results"] for each in json.loads(results.read_text()))
     if result["skipped"]:
         pytest.skip(result["skipped"])
     assert [] == result["wrong"], done.stdout

@@ -6,17 +6,15 @@ import argparse
 import asyncio
 import datetime
 import itertools
-import json
 import os
 import platform
 import shutil
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict
 from pathlib import Path
 
-from formal_cluster_failover import report, sandbox
+from formal_cluster_failover import kept, report, sandbox
 from formal_cluster_failover.execute import Options, Result, play
 from formal_cluster_failover.scenario import Need, Scenario
 from formal_cluster_failover.scenarios import ALL, BY_NAME
@@ -48,22 +46,27 @@ def main() -> int:
 
 async def _run(arguments: argparse.Namespace, missing: dict[Need, str]) -> int:
     scenarios = [BY_NAME[name] for name in arguments.scenarios] or list(ALL)
-    passes = []
+    passes = kept.read(arguments.results)
+    titled = [(_title(etcd, tls=tls), etcd, tls) for etcd, tls in _passes(arguments)]
     with _home(arguments.home) as home:
-        for number, (etcd, tls) in enumerate(_passes(arguments)):
+        for number, (title, etcd, tls) in enumerate(titled):
             options = Options(
                 home=home / str(number), seed=arguments.seed, etcd=etcd, tls=tls, missing=missing
             )
-            title = f"etcd {_version(etcd)}, {'with' if tls else 'without'} TLS"
             _say(f"== {title}")
-            results = [await _play(scenario, options) for scenario in scenarios]
-            passes.append(report.Pass(title, _machine(), results))
-    if arguments.write is not None:
-        arguments.write.write_text(report.document(passes))
-    results = list(itertools.chain.from_iterable(each.results for each in passes))
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps([asdict(result) for result in results], indent=1))
-    return 0 if all(result.holds for result in results) else 1
+            results = next((each.results for each in passes if each.title == title), None)
+            if results is None:
+                results = []
+                passes.append(report.Pass(title, _machine(), results))
+            played = {result.name for result in results}
+            for scenario in scenarios:
+                if scenario.name not in played:
+                    results.append(await _play(scenario, options))
+                    kept.write(arguments.results, passes)
+            if arguments.write is not None:
+                arguments.write.write_text(report.document(passes))
+    everything = itertools.chain.from_iterable(each.results for each in passes)
+    return 0 if all(result.holds for result in everything) else 1
 
 
 async def _play(scenario: Scenario, options: Options) -> Result:
@@ -84,6 +87,10 @@ async def _play(scenario: Scenario, options: Options) -> Result:
         f"{result.seconds:.0f} s"
     )
     return result
+
+
+def _title(etcd: Path | None, *, tls: bool) -> str:
+    return f"etcd {_version(etcd)}, {'with' if tls else 'without'} TLS"
 
 
 def _passes(arguments: argparse.Namespace) -> list[tuple[Path | None, bool]]:
@@ -117,7 +124,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help="default: all")
     parser.add_argument("--list", action="store_true", help="name the scenarios")
     parser.add_argument("--write", type=Path, help="write the report to this file")
-    parser.add_argument("--json", type=Path, help="write the results to this file")
+    parser.add_argument(
+        "--results", type=Path, help="keep results in this file; what it has is not played again"
+    )
     parser.add_argument("--home", type=Path, help="keep logs and data in this new directory")
     parser.add_argument("--seed", type=int, default=1, help="of the order of hits")
     parser.add_argument("--etcd", type=Path, help="the etcd program")

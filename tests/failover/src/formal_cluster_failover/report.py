@@ -23,7 +23,7 @@ class Pass:
 
     title: str
     machine: str
-    results: Sequence[Result]
+    results: list[Result]
 
 
 def document(passes: Sequence[Pass]) -> str:
