@@ -1,27 +1,23 @@
-"""Store driver `redis-test`. This version knows its settings; it cannot store yet."""
+"""The plugin: what the entry point `formal_cluster.store.v1: redis-test` names."""
 
 from __future__ import annotations
 
-from formal_cluster.errors import PluginError
-from formal_cluster.hookspecs import StoreContext, hookimpl
+from formal_cluster import hookimpl
+from formal_cluster.hookspecs import DriverSettings, StoreContext
 from formal_cluster.protocols import StateStore
 from formal_cluster_store_redis_test.settings import RedisTestSettings
 
 
 @hookimpl
-def store_settings() -> type[RedisTestSettings]:
-    """The class of `[store.redis-test]`."""
+def store_settings() -> type[DriverSettings]:
+    """The settings class of `[store.redis-test]`."""
     return RedisTestSettings
 
 
 @hookimpl
-def create_store(settings: RedisTestSettings, context: StoreContext) -> StateStore:  # noqa: ARG001  the hook's signature
-    """Refuse.
+def create_store(settings: DriverSettings, context: StoreContext) -> StateStore:
+    """The store; `start` connects. The client library is not loaded before."""
+    from formal_cluster_store_redis_test.store import RedisStore
 
-    Raises:
-        PluginError: Always.
-    """
-    raise PluginError(
-        "store driver 'redis-test' is not available yet in this version of "
-        "formal-cluster-store-redis-test; use 'etcd', or 'memory' for a single process"
-    )
+    assert isinstance(settings, RedisTestSettings)
+    return RedisStore(settings, context)

@@ -1,0 +1,76 @@
+-- Begins every script. A store is seven Redis keys (see layout.py):
+--   META       hash: cluster, run, durable, revision, oldest
+--   NAMES      sorted set, all scores 0: the keys in lexicographic order
+--   VALUES     hash: key to value
+--   REVISIONS  hash: key to the revision of its last change
+--   DEADLINES  sorted set: key to the microsecond of the server's clock at which it runs out
+--   LOG        stream: one entry per change, its id is <revision>-0
+--   AGES       sorted set: the revision that the store had at some microseconds of the past
+local META, NAMES, VALUES, REVISIONS, DEADLINES, LOG, AGES = unpack(KEYS)
+
+-- Numbers above 10^14 must not become 1e+14. Microseconds since 1970 are exact in a double.
+local function text(number)
+  return string.format('%.0f', number)
+end
+
+local function now()
+  local time = redis.call('TIME')
+  return time[1] * 1000000 + time[2]
+end
+
+local function meta(field)
+  return tonumber(redis.call('HGET', META, field))
+end
+
+local OTHER_STORE = redis.error_reply('OTHERSTORE the store was emptied or replaced')
+
+local function is_other_store()
+  return redis.call('HGET', META, 'cluster') ~= ARGV[1]
+end
+
+local function conflict(key, expected)
+  local actual = redis.call('HGET', REVISIONS, key) or '0'
+  if expected ~= '' and expected ~= actual then
+    return redis.error_reply('CONFLICT ' .. actual)
+  end
+end
+
+local function forget_before(revision)
+  if revision > meta('oldest') then
+    redis.call('XTRIM', LOG, 'MINID', '=', text(revision))
+    redis.call('HSET', META, 'oldest', text(revision))
+  end
+end
+
+local function record(history, ...)
+  local revision = redis.call('HINCRBY', META, 'revision', 1)
+  redis.call('XADD', LOG, text(revision) .. '-0', ...)
+  forget_before(revision - history + 1)
+  return revision
+end
+
+local function remove(key, history)
+  redis.call('HDEL', VALUES, key)
+  redis.call('HDEL', REVISIONS, key)
+  redis.call('ZREM', NAMES, key)
+  redis.call('ZREM', DEADLINES, key)
+  return record(history, 'k', key)
+end
+
+local function due(time)
+  return redis.call('ZRANGE', DEADLINES, '-inf', text(time), 'BYSCORE')
+end
+
+-- Whether a key has run out: a reading script then has one deleted first, by `sweep`.
+local function is_due()
+  local first = redis.call('ZRANGE', DEADLINES, 0, 0, 'WITHSCORES')
+  return #first > 0 and tonumber(first[2]) <= now()
+end
+
+local RUN_OUT = redis.error_reply('DUE a key has run out')
+
+local function expire(history)
+  for _, key in ipairs(due(now())) do
+    remove(key, history)
+  end
+end
