@@ -27,6 +27,8 @@ class Precondition(Exception):
 
 
 _PRECONDITIONS: Final = ("CONFLICT", "FORGOTTEN", "DUE")
+_VET_AGAIN: Final = ("OTHERSTORE", "READONLY")
+"""The server is not what it was when the connections were made."""
 
 
 class Calls:
@@ -100,7 +102,7 @@ class Calls:
             code, _, found = str(answer).partition(" ")
             if code in _PRECONDITIONS:
                 raise Precondition(code, found) from None
-            if code == "OTHERSTORE":
+            if code in _VET_AGAIN:
                 await link.close()
                 await self._links.hang_up_idle()
             raise map_refusal(str(answer), where=self._links.where, write=write) from answer

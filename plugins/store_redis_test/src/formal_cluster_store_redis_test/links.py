@@ -42,7 +42,7 @@ class Links:
         self._all: set[Link] = set()
         self._delays = backoff.delays(_FIRST_DELAY_S, _LONGEST_DELAY_S)
         self._next_try = 0.0
-        self._why_not: Unavailable | None = None
+        self._why_not: tuple[type[Unavailable], str] | None = None
 
     @contextlib.asynccontextmanager
     async def lent(self) -> AsyncIterator[Link]:
@@ -79,7 +79,8 @@ class Links:
         if self.closed.is_set():
             raise Unavailable("the store was stopped")
         if self._why_not is not None and time.monotonic() < self._next_try:
-            raise self._why_not
+            error, message = self._why_not
+            raise error(message)
         link = Link(
             self._settings, self.layout.keys, silence_s=silence_s + self._settings.timeout_s
         )
@@ -91,9 +92,10 @@ class Links:
         except BaseException as error:
             await self.close(link)
             if isinstance(error, Lost | Answered | Unfit | TimeoutError):
-                self._why_not = self._explained(error)
+                explained = self._explained(error)
+                self._why_not = (type(explained), str(explained))
                 self._next_try = time.monotonic() + next(self._delays)
-                raise self._why_not from error
+                raise explained from error
             raise
         self._why_not = None
         self._delays = backoff.delays(_FIRST_DELAY_S, _LONGEST_DELAY_S)

@@ -85,6 +85,7 @@ class Pulse:
                 await self._links.vet(link)
             except Unfit as why:
                 await link.close()
+                await self._links.hang_up_idle()
                 raise Refused(f"Redis at {self._links.where}: {why}") from why
             except (Lost, Answered) as error:
                 await link.close()
