@@ -134,24 +134,30 @@ def put(revision, key=b"k"):
 def test_a_watch_from_now_on_begins_behind_the_present_revision():
     cursor = WatchCursor(b"", None)
     assert WatchUpdate((), 7) == cursor.look(7, 3)
-    assert WatchUpdate((put(8),), 8) == cursor.accept([put(8)], 8, 3)
+    assert WatchUpdate((put(8),), 8) == cursor.accept([put(8)], 8, revision=8, oldest=3)
 
 
 def test_other_prefixes_move_a_watch_without_events():
     cursor = WatchCursor(b"mine", 8)
-    assert WatchUpdate((), 9) == cursor.accept([put(8), put(9)], 9, 3)
+    assert WatchUpdate((), 9) == cursor.accept([put(8), put(9)], 9, revision=9, oldest=3)
 
 
 def test_a_watch_from_a_revision_to_come_is_silent_until_then():
     cursor = WatchCursor(b"", 9)
     assert cursor.look(7, 3) is None
-    assert cursor.accept([], 7, 3) is None
-    assert WatchUpdate((), 8) == cursor.accept([], 8, 3)
+    assert cursor.accept([], None, revision=7, oldest=3) is None
+    assert WatchUpdate((), 8) == cursor.accept([], None, revision=8, oldest=3)
+
+
+def test_the_beginning_of_a_life_moves_a_watch_without_events():
+    cursor = WatchCursor(b"", 8)
+    assert WatchUpdate((), 20) == cursor.accept([], 20, revision=20, oldest=3)
+    assert WatchUpdate((put(21),), 21) == cursor.accept([put(21)], 21, revision=21, oldest=3)
 
 
 def test_what_was_forgotten_between_reading_and_looking_is_compacted():
     cursor = WatchCursor(b"", 8)
     assert cursor.look(7, 8) is not None
     with pytest.raises(Compacted) as raised:
-        cursor.accept([put(10)], 10, 10)
+        cursor.accept([put(10)], 10, revision=10, oldest=10)
     assert raised.value.oldest == 10

@@ -10,7 +10,7 @@ from typing import Final
 from formal_cluster.errors import Conflict, Unavailable
 from formal_cluster.model import Entry, Event, Listing
 from formal_cluster_store_redis_test.calls import Calls, Precondition
-from formal_cluster_store_redis_test.history import event_of
+from formal_cluster_store_redis_test.history import read
 from formal_cluster_store_redis_test.knowledge import Knowledge
 from formal_cluster_store_redis_test.listing import Page, lexical_range, merge
 from formal_cluster_store_redis_test.scripts import CHANGES, DELETE, GET, PAGE, PUT
@@ -104,18 +104,23 @@ class Keys:
                 for key, changed, value in zip(flat[::3], flat[1::3], flat[2::3], strict=True)
             ]
             pages.append(Page(entries, revision))
+            cluster = cluster or self._knowledge.cluster
             if more:
                 start = b"(" + entries[-1].key
         changes = await self._changes(pages[0].revision + 1, pages[-1].revision)
+        if cluster != self._knowledge.cluster:
+            raise Unavailable("Redis lost the store while it was listed; list again")
         self._saw(cluster, pages[-1].revision)
         return Listing(merge(prefix, pages, changes), pages[-1].revision)
 
     async def _changes(self, first: int, last: int) -> Sequence[Event]:
         events: list[Event] = []
         while first <= last:
-            entries = await self._calls.read(CHANGES, first, last, _CHANGES_AT_ONCE)
-            events += map(event_of, entries)
-            first = events[-1].revision + 1
+            found, reached = read(await self._calls.read(CHANGES, first, last, _CHANGES_AT_ONCE))
+            if reached is None:
+                break
+            events += found
+            first = reached + 1
         return events
 
     def _saw(self, cluster: str | None, revision: int) -> None:

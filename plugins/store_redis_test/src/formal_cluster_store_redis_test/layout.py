@@ -19,6 +19,11 @@ class Layout:
         return self.keys[_KEYS.index("meta")]
 
     @property
+    def values(self) -> bytes:
+        """The hash with the value of each key."""
+        return self.keys[_KEYS.index("values")]
+
+    @property
     def log(self) -> bytes:
         """The stream of changes."""
         return self.keys[_KEYS.index("log")]

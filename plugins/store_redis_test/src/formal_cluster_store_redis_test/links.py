@@ -26,6 +26,8 @@ from formal_cluster_store_redis_test.vetting import Facts, Unfit, assess, parse_
 
 _FIRST_DELAY_S: Final = 0.02
 _LONGEST_DELAY_S: Final = 1.0
+_TURN_S: Final = 5.0
+"""Longest wait for a turn. Much longer than a request may take: in a crowd all have to wait."""
 
 
 class Links:
@@ -52,7 +54,7 @@ class Links:
             Unavailable: There is none; nothing was sent. A `Refused` if an operator has to act.
         """
         try:
-            async with asyncio.timeout(self._settings.timeout_s):
+            async with asyncio.timeout(_TURN_S):
                 await self._turns.acquire()
         except TimeoutError:
             raise Unavailable(

@@ -59,7 +59,7 @@ class Pulse:
 
     async def _look(self) -> float:
         """Seconds until there is something to do."""
-        revision, _, left_us = await self._calls.read(STATE)
+        revision, _, left_us = await self._calls.read(STATE, "")
         if self._knowledge.cluster is not None:
             self._knowledge.answered(self._knowledge.cluster, revision)
         try:

@@ -81,7 +81,7 @@ class RedisTestSettings(DriverSettings):
         description="Longest time for one request, and for making a connection, seconds.",
     )
     connections: int = Field(
-        default=16, ge=1, description="Most requests under way at a time; more wait for their turn."
+        default=32, ge=1, description="Most requests under way at a time; more wait for their turn."
     )
 
     @property

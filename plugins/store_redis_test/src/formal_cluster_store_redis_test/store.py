@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
 
-from formal_cluster.errors import ConfigError, Unavailable
+from formal_cluster.errors import ConfigError, StoreError, Unavailable
 from formal_cluster.hookspecs import StoreContext
 from formal_cluster.model import (
     Capability,
@@ -49,7 +49,7 @@ class RedisStore:
         return self._knowledge.capabilities
 
     async def start(self) -> None:
-        """See `StateStore.start`.
+        """See `StateStore.start`. If Redis is there it has been met when this returns.
 
         Raises:
             ConfigError: A file of `[store.redis-test.tls]` cannot be read.
@@ -61,6 +61,9 @@ class RedisStore:
                     await asyncio.to_thread(path.read_bytes)
                 except OSError as error:
                     raise ConfigError(f"store.redis-test.tls: {error}; correct the path") from error
+        with contextlib.suppress(StoreError):  # the pulse goes on trying, and says why not
+            async with self._links.lent():
+                pass
         self._task = asyncio.create_task(self._pulse.run(), name="Redis store")
         self._task.add_done_callback(self._note_crash)
 

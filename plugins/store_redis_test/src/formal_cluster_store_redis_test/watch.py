@@ -17,7 +17,7 @@ from formal_cluster.errors import Unavailable
 from formal_cluster.model import WatchUpdate
 from formal_cluster_store_redis_test import backoff
 from formal_cluster_store_redis_test.errors_map import map_refusal
-from formal_cluster_store_redis_test.history import event_of
+from formal_cluster_store_redis_test.history import read
 from formal_cluster_store_redis_test.link import Answered, Lost
 from formal_cluster_store_redis_test.links import Links
 from formal_cluster_store_redis_test.scripts import STATE
@@ -62,7 +62,8 @@ async def _follow(links: Links, cursor: WatchCursor) -> AsyncGenerator[WatchUpda
     """Updates over one connection until it is lost, which raises `Unavailable`."""
     link = await links.open(silence_s=_IDLE_UPDATE_S)
     try:
-        revision, oldest, _ = await link.run(STATE, link.cluster)
+        known = cursor.known
+        revision, oldest, _ = await link.run(STATE, link.cluster, "" if known is None else known)
         update = cursor.look(revision, oldest)
         while True:
             if update is not None:
@@ -71,10 +72,10 @@ async def _follow(links: Links, cursor: WatchCursor) -> AsyncGenerator[WatchUpda
                 *("XREAD", "COUNT", _EVENTS_AT_ONCE, "BLOCK", round(_IDLE_UPDATE_S * 1_000)),
                 *("STREAMS", links.layout.log, f"{max(0, cursor.revision)}-0"),
             )
-            await link.send_script(STATE, link.cluster)
+            await link.send_script(STATE, link.cluster, "")
             streams = await link.receive() or [(links.layout.log, [])]
             revision, oldest, _ = await link.receive()
-            update = cursor.accept([event_of(entry) for entry in streams[0][1]], revision, oldest)
+            update = cursor.accept(*read(streams[0][1]), revision=revision, oldest=oldest)
     except Lost as lost:
         raise Unavailable(f"Redis at {links.where}: {lost}") from lost
     except Answered as refusal:

@@ -25,12 +25,17 @@ class WatchCursor:
         assert self._next is not None
         return self._next - 1
 
+    @property
+    def known(self) -> int | None:
+        """As `revision`; None before the first `look` at a watch from now on."""
+        return None if self._next is None else self._next - 1
+
     def look(self, revision: int, oldest: int) -> WatchUpdate | None:
         """The update with which a connection begins; None if there is none to give yet.
 
         Args:
             revision: The store's.
-            oldest: The first revision in the store's history.
+            oldest: The first revision that a watch can start from which knows what this one knows.
 
         Raises:
             Compacted: Something wanted is gone.
@@ -40,11 +45,14 @@ class WatchCursor:
         self._check(oldest)
         return self._idle() if revision == self.revision else None
 
-    def accept(self, events: Sequence[Event], revision: int, oldest: int) -> WatchUpdate | None:
+    def accept(
+        self, events: Sequence[Event], reached: int | None, *, revision: int, oldest: int
+    ) -> WatchUpdate | None:
         """The update that further entries make; None if the revision wanted is yet to come.
 
         Args:
-            events: What followed this position in the stream; none if nothing did for a while.
+            events: What followed this position in the stream.
+            reached: The revision of the last entry there; None if nothing came for a while.
             revision: The store's, seen after the events were read.
             oldest: The first revision in the store's history, seen after the events were read.
 
@@ -52,9 +60,9 @@ class WatchCursor:
             Compacted: Something wanted is gone.
         """
         self._check(oldest)
-        if not events:
+        if reached is None:
             return self._idle() if revision >= self.revision else None
-        self._next = events[-1].revision + 1
+        self._next = reached + 1
         wanted = tuple(event for event in events if event.key.startswith(self._prefix))
         return WatchUpdate(wanted, self.revision)
 

@@ -1,10 +1,10 @@
 -- Begins every script. A store is seven Redis keys (see layout.py):
---   META       hash: cluster, run, durable, revision, oldest
+--   META       hash: cluster, run, durable, revision, oldest, base (the revision this life began at)
 --   NAMES      sorted set, all scores 0: the keys in lexicographic order
 --   VALUES     hash: key to value
 --   REVISIONS  hash: key to the revision of its last change
 --   DEADLINES  sorted set: key to the microsecond of the server's clock at which it runs out
---   LOG        stream: one entry per change, its id is <revision>-0
+--   LOG        stream: one entry per change and per life's beginning, its id is <revision>-0
 --   AGES       sorted set: the revision that the store had at some microseconds of the past
 local META, NAMES, VALUES, REVISIONS, DEADLINES, LOG, AGES = unpack(KEYS)
 
@@ -45,7 +45,9 @@ end
 local function record(history, ...)
   local revision = redis.call('HINCRBY', META, 'revision', 1)
   redis.call('XADD', LOG, text(revision) .. '-0', ...)
-  forget_before(revision - history + 1)
+  if revision - meta('base') >= history then
+    forget_before(revision - history + 1)
+  end
   return revision
 end
 
