@@ -2,6 +2,7 @@
 
     redis_shared  one server without persistence for the whole run: give each store a prefix of its
                   own, as `open_store` does
+    redis_make    function that makes a server of the test's own without starting it
     redis_start   function that starts a server of the test's own with options of your choice
     open_store    function that opens a store on a server, stopped when the test ends
     eventually    polls a condition of the test, with a deadline
@@ -51,13 +52,14 @@ class RedisProcess:
         with socket.socket() as probe:
             probe.bind((self.host, 0))
             self.port = probe.getsockname()[1]
+        self.tls_ca: Path | None = None
         directory.mkdir(parents=True)
         self.log = directory / "log"
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
-        return f"redis://{self.host}:{self.port}/0"
+        return f"redis{'s' if self.tls_ca else ''}://{self.host}:{self.port}/0"
 
     def start(self) -> None:
         """Start it, on what an earlier start has left in its directory; wait until it serves."""
@@ -86,7 +88,8 @@ class RedisProcess:
                 return
 
     def client(self) -> redis.Redis:
-        return redis.Redis(host=self.host, port=self.port, retry=Retry(NoBackoff(), 0))
+        tls = {"ssl": True, "ssl_ca_certs": str(self.tls_ca)} if self.tls_ca else {}
+        return redis.Redis(host=self.host, port=self.port, retry=Retry(NoBackoff(), 0), **tls)
 
     def kill(self) -> None:
         """SIGKILL, and reap it."""
@@ -121,19 +124,28 @@ def redis_shared(tmp_path_factory):
 
 
 @pytest.fixture
-def redis_start(tmp_path):
+def redis_make(tmp_path):
     servers = []
 
-    def start(*options: str) -> RedisProcess:
+    def make(*options: str) -> RedisProcess:
         servers.append(RedisProcess(tmp_path / f"redis{len(servers)}", options))
-        servers[-1].start()
         return servers[-1]
+
+    yield make
+    for server in servers:
+        server.kill()
+
+
+@pytest.fixture
+def redis_start(redis_make):
+    def start(*options: str) -> RedisProcess:
+        server = redis_make(*options)
+        server.start()
+        return server
 
     start.always = lambda: start(*ALWAYS)
     start.forgetful = lambda *options: start(*NO_PERSISTENCE, *options)
-    yield start
-    for server in servers:
-        server.kill()
+    return start
 
 
 _prefixes = itertools.count()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import subprocess
 import time
 from contextlib import aclosing, suppress
 
@@ -324,3 +325,49 @@ async def test_stopping_frees_every_connection(redis_start, open_store, eventual
         await anext(watch)
     with server.client() as client:
         await eventually(lambda: len(client.client_list()) == 1)
+
+
+# ── TLS ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def certificates(tmp_path):
+    """A self-signed certificate for any loopback address the server may take."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+
+    def issue(host):
+        subprocess.run(
+            [
+                *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt"),
+                *("ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=redis"),
+                *("-addext", f"subjectAltName=IP:{host}"),
+                *("-keyout", str(key), "-out", str(certificate)),
+            ],
+            check=True,
+            capture_output=True,
+        )
+        return key, certificate
+
+    return issue
+
+
+async def test_tls_is_spoken_to_a_server_that_proves_who_it_is_and_to_no_other(
+    redis_make, certificates, open_store, serving
+):
+    server = redis_make()
+    key, certificate = certificates(server.host)
+    server.options = (
+        *("--tls-port", str(server.port), "--port", "0", "--tls-auth-clients", "no"),
+        *("--tls-key-file", str(key), "--tls-cert-file", str(certificate)),
+        *("--tls-ca-cert-file", str(certificate)),
+    )
+    server.tls_ca = certificate
+    server.start()
+
+    trusting = await open_store(server, tls={"ca": str(certificate)})
+    await serving(trusting)
+    assert await trusting.put(b"k", b"v")
+
+    wary = await open_store(server)
+    with pytest.raises(Unavailable, match="CERTIFICATE_VERIFY_FAILED"):
+        await wary.get(b"k")

@@ -76,7 +76,7 @@ class RedisTestSettings(DriverSettings):
         default=600.0, gt=0, description="Changes older than this are forgotten, seconds."
     )
     timeout_s: float = Field(
-        default=1.0,
+        default=2.0,
         gt=0,
         description="Longest time for one request, and for making a connection, seconds.",
     )
