@@ -8,7 +8,7 @@ from contextlib import aclosing
 
 import pytest
 
-from formal_cluster.errors import Compacted
+from formal_cluster.errors import Compacted, Conflict
 from formal_cluster.model import EventKind, WatchUpdate
 from formal_cluster_store_redis_test.layout import Layout
 
@@ -135,17 +135,31 @@ async def test_a_key_vanishes_though_whoever_wrote_it_is_gone(redis_shared, open
     assert [EventKind.PUT, EventKind.DELETE] == [event.kind for event in events]
 
 
+async def test_a_key_that_ran_out_is_gone_for_a_write_though_many_others_wait(
+    redis_shared, open_store
+):
+    store = await open_store(redis_shared, timeout_s=10)
+    revision = 0
+    for n in range(500):
+        revision = await store.put(b"%03d" % n, b"", ttl=1.0)
+    with redis_shared.client() as client:
+        client.client_pause(1_500, all=True)  # nobody sweeps meanwhile
+    with pytest.raises(Conflict):
+        await store.put(b"499", b"", if_revision=revision)
+    assert () == (await store.list(b"")).entries
+
+
 async def test_many_keys_that_run_out_together_each_have_their_event(redis_shared, open_store):
     store = await open_store(redis_shared)
     async with aclosing(store.watch(b"")) as watch:
         await anext(watch)
-        await asyncio.gather(*(store.put(b"%03d" % n, b"", ttl=0.3) for n in range(200)))
+        await asyncio.gather(*(store.put(b"%03d" % n, b"", ttl=1.0) for n in range(500)))
         deleted = []
         async with asyncio.timeout(10):
-            while len(deleted) < 200:
+            while len(deleted) < 500:
                 events = (await anext(watch)).events
                 deleted += [event.key for event in events if event.kind is EventKind.DELETE]
-    assert [b"%03d" % n for n in range(200)] == sorted(deleted)
+    assert [b"%03d" % n for n in range(500)] == sorted(deleted)
     assert () == (await store.list(b"")).entries
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from typing import Final
 
 from formal_cluster.errors import NotWritable, OutcomeUnknown, Unavailable
@@ -13,8 +14,8 @@ from formal_cluster_store_redis_test.links import Links
 from formal_cluster_store_redis_test.scripts import SWEEP, Script
 from formal_cluster_store_redis_test.settings import RedisTestSettings
 
-_SWEEPS: Final = 5
-"""Tries of a read before which a key has run out each time."""
+_SWEEPING_S: Final = 5.0
+"""Longest wait of a read for the deletion of what has run out."""
 
 
 class Precondition(Exception):
@@ -47,7 +48,8 @@ class Calls:
             Unavailable: The store did not answer.
             Precondition: As the script says.
         """
-        for _ in range(_SWEEPS):
+        deadline = time.monotonic() + _SWEEPING_S
+        while time.monotonic() < deadline:
             try:
                 return await self._run(script, *arguments, write=False)
             except Precondition as found:

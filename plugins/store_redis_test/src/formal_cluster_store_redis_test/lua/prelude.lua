@@ -59,10 +59,6 @@ local function remove(key, history)
   return record(history, 'k', key)
 end
 
-local function due(time)
-  return redis.call('ZRANGE', DEADLINES, '-inf', text(time), 'BYSCORE')
-end
-
 -- Whether a key has run out: a reading script then has one deleted first, by `sweep`.
 local function is_due()
   local first = redis.call('ZRANGE', DEADLINES, 0, 0, 'WITHSCORES')
@@ -71,8 +67,16 @@ end
 
 local RUN_OUT = redis.error_reply('DUE a key has run out')
 
-local function expire(history)
-  for _, key in ipairs(due(now())) do
+-- Deletes what has run out, the earliest first, and `own` in any case. Not more at once than takes
+-- some milliseconds: the rest waits for the next script, and readers wait for that.
+local function expire(history, own)
+  local time = now()
+  local due = redis.call('ZRANGE', DEADLINES, '-inf', text(time), 'BYSCORE', 'LIMIT', 0, 200)
+  for _, key in ipairs(due) do
     remove(key, history)
+  end
+  local deadline = own and redis.call('ZSCORE', DEADLINES, own)
+  if deadline and tonumber(deadline) <= time then
+    remove(own, history)
   end
 end

@@ -3,7 +3,7 @@
 local key, value, expected, ttl = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local history = tonumber(ARGV[6])
 if is_other_store() then return OTHER_STORE end
-expire(history)
+expire(history, key)
 local refusal = conflict(key, expected)
 if refusal then return refusal end
 local revision = record(history, 'k', key, 'v', value)
