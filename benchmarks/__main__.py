@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import time
 
-from benchmarks import latency, report, throughput
+from benchmarks import accuracy, latency, report, sharing, throughput
 from benchmarks.bench import Effort, Run
 
 BENCHES: dict[str, Run] = {
     "throughput": throughput.run,
     "latency": latency.run,
+    "sharing": sharing.run,
+    "accuracy": accuracy.run,
 }
 
 

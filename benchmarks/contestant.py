@@ -63,8 +63,8 @@ class Contestant:
         algorithm: Which accesses it counts, in two or three words.
         callers: Calls outstanding at a time in each instance, in closed loops. One for those that
             block.
+        local: Whether it decides in memory and shares its counts with the others afterwards.
         limits: False for the bare loop, which only carries hits.
-        ours: Whether it is this project's.
     """
 
     name: str
@@ -73,4 +73,4 @@ class Contestant:
     open: Callable[[Place], AbstractAsyncContextManager[Limiter]]
     callers: int = 1
     limits: bool = True
-    ours: bool = False
+    local: bool = False

@@ -42,9 +42,9 @@ LUA = "redis.asyncio, Lua"
 BARE = "bare loop"
 
 CONTESTANTS: tuple[Contestant, ...] = (
-    Contestant(EVENTUAL, "sliding log", Store.ETCD, ours_limiter.eventual, ours=True),
-    Contestant(DECIDE, "sliding log", Store.ETCD, ours_limiter.decide, ours=True),
-    Contestant(RIVAL, "two-bucket sliding", Store.REDIS, local_with_sync),
+    Contestant(EVENTUAL, "sliding log", Store.ETCD, ours_limiter.eventual, local=True),
+    Contestant(DECIDE, "sliding log", Store.ETCD, ours_limiter.decide, local=True),
+    Contestant(RIVAL, "two-bucket sliding", Store.REDIS, local_with_sync, local=True),
     Contestant("redis-py, INCR+EXPIRE", "fixed window", Store.REDIS, redis_commands.pipeline),
     Contestant("limits, fixed", "fixed window", Store.REDIS, libraries.limits_with(_FIXED)),
     Contestant(MOVING, "sliding log", Store.REDIS, libraries.limits_with(_MOVING)),
@@ -57,7 +57,7 @@ CONTESTANTS: tuple[Contestant, ...] = (
     Contestant("pyrate-limiter", "sliding log", Store.REDIS, libraries.pyrate),
     Contestant("throttled-py, GCRA", "leaky bucket", Store.REDIS, libraries.throttled),
     Contestant(LUA, "fixed window", Store.REDIS, redis_commands.script, callers=CALLERS),
-    Contestant(STRICT, "sliding log", Store.ETCD, ours_limiter.strict, callers=CALLERS, ours=True),
+    Contestant(STRICT, "sliding log", Store.ETCD, ours_limiter.strict, callers=CALLERS),
     Contestant(CAS, "sliding log", Store.ETCD, etcd_compare_and_swap.per_key, callers=CALLERS),
     Contestant(BARE, "counts nothing", Store.ETCD, _bare_loop, callers=CALLERS, limits=False),
     Contestant(
