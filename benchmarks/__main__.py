@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 
-from benchmarks import accuracy, latency, report, sharing, throughput
+from benchmarks import accuracy, held, latency, outage, report, sharing, strict, throughput
 from benchmarks.bench import Effort, Run
 
 BENCHES: dict[str, Run] = {
@@ -13,6 +13,9 @@ BENCHES: dict[str, Run] = {
     "latency": latency.run,
     "sharing": sharing.run,
     "accuracy": accuracy.run,
+    "outage": outage.run,
+    "strict": strict.run,
+    "held": held.run,
 }
 
 

@@ -45,6 +45,7 @@ class Verdict:
     denied: int
     wrongly: int
     decided: int
+    asked: int
 
 
 History = dict[Subject, list[Decided]]
@@ -62,7 +63,7 @@ def run(effort: Effort) -> Section:
         charts=[_chart(limit, found) for limit in _SUBJECTS],
         raw={
             name: {
-                f"{attacker}, limit {limit}": [v.most, v.denied, v.wrongly, v.decided]
+                f"{attacker}, limit {limit}": [v.most, v.denied, v.wrongly, v.decided, v.asked]
                 for (attacker, limit), v in verdicts.items()
             }
             for name, verdicts in found.items()
@@ -74,9 +75,7 @@ def _history(contestant: Contestant, running: Stores) -> History:
     with fleet(contestant.name, running, instances=_INSTANCES, window_s=_WINDOW_S) as three:
         # At the beginning of a window of the clock, and not before everybody has prepared.
         start_at = (time.time() + 1) // _WINDOW_S * _WINDOW_S + _WINDOW_S
-        parts: list[History] = three.all(
-            attack, instances=_INSTANCES, start_at=start_at, callers=contestant.callers
-        )
+        parts: list[History] = three.all(attack, start_at=start_at, callers=contestant.callers)
     together: History = defaultdict(list)
     for part in parts:
         for subject, decisions in part.items():
@@ -84,20 +83,10 @@ def _history(contestant: Contestant, running: Stores) -> History:
     return together
 
 
-async def attack(instance: Instance, *, instances: int, start_at: float, callers: int) -> History:
+async def attack(instance: Instance, *, start_at: float, callers: int) -> History:
     """Make all attackers' accesses to this instance, each at its moment."""
     agenda = sorted(
-        (
-            (at, subject)
-            for subject in _subjects()
-            for at in ATTACKERS[subject.attacker](
-                instance.number,
-                instances,
-                subject.limit,
-                _WINDOW_S,
-                random.Random(f"{subject} {instance.number}"),
-            )
-        ),
+        ((at, subject) for subject in _subjects() for at in _moments(subject, instance.number)),
         key=lambda entry: entry[0],
     )
     seen: History = defaultdict(list)
@@ -149,8 +138,23 @@ def judge(history: History) -> Verdicts:
                 denied=sum(not one.admitted for d in of for one in d),
                 wrongly=sum(wrong_denials(d, _WINDOW_S, limit) for d in of),
                 decided=sum(len(d) for d in of),
+                asked=_asked(attacker, limit),
             )
     return verdicts
+
+
+def _asked(attacker: str, limit: int) -> int:
+    return sum(
+        len(_moments(Subject(attacker, limit, number), instance))
+        for number in range(_SUBJECTS[limit])
+        for instance in range(_INSTANCES)
+    )
+
+
+def _moments(subject: Subject, instance: int) -> list[float]:
+    dice = random.Random(f"{subject} {instance}")
+    attacker = ATTACKERS[subject.attacker]
+    return list(attacker(instance, _INSTANCES, subject.limit, _WINDOW_S, dice))
 
 
 def _table(limit: int, found: dict[str, Verdicts]) -> Table:
@@ -164,6 +168,7 @@ def _table(limit: int, found: dict[str, Verdicts]) -> Table:
                 *(str(verdict.most) for verdict in of),
                 f"{_share(sum(v.wrongly for v in of), sum(v.denied for v in of)):.1%}",
                 f"{_share(honest.wrongly, honest.decided):.1%}",
+                f"{_share(sum(v.decided for v in of), sum(v.asked for v in of)):.0%}",
             ]
         )
     return Table(
@@ -173,9 +178,11 @@ def _table(limit: int, found: dict[str, Verdicts]) -> Table:
             *ATTACKERS,
             "denials that were wrong",
             "… of accesses without an attacker",
+            "decided",
         ],
         rows,
-        note="An exact log is the judge, and doubt is in favour of the contestant.",
+        note="An exact log is the judge, and doubt is in favour of the contestant. "
+        f"Whoever falls {_GIVE_UP_AFTER_S:.0f} s behind does not decide the rest.",
     )
 
 

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 
 Attacker = Callable[[int, int, int, float, random.Random], Iterator[float]]
 _FIRST_S = 0.05
-_NEAR_S = 0.08
+_BEFORE_S = 0.3  # as long as the slowest takes for the burst
+_AFTER_S = 0.1
 WINDOWS = 3
 """How many windows long an attack is."""
 
@@ -22,7 +23,7 @@ def at_the_edges(
     """One access opens a window; the rest of it just before its end, and a full one just after."""
     if instance == 0:
         yield _FIRST_S
-    for burst_at in (window_s - _NEAR_S, window_s + _FIRST_S + _NEAR_S):
+    for burst_at in (window_s - _BEFORE_S, window_s + _AFTER_S):
         for number in range(-(-3 * limit // (2 * instances))):
             yield burst_at + number * 1e-6
 

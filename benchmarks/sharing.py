@@ -8,6 +8,7 @@ can answer.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,9 +26,10 @@ _OFFERED = {True: 10_000, False: 900}
 _SECONDS = 3.0
 _LIMIT = 500
 _WARM_UP_S = 0.3
+_START_TOGETHER_S = 0.2
 _TICK_S = 0.001
 _PROBE_EVERY_S = 0.02
-_PROBE_IS_LOST_AFTER_S = 5.0
+_LOOK_ON_FOR_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +38,16 @@ class Paced:
 
     Attributes:
         decisions: Accesses decided, probes included.
+        seconds: Until the store had them all.
         probes: When each probe was hit (instance 0) or first seen (instance 1), on the machine's
             monotonic clock.
+        ended: When it made no more accesses and looked for no more probes.
     """
 
     decisions: int
+    seconds: float
     probes: Sequence[float]
+    ended: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,22 +89,22 @@ def _measured(contestant: Contestant, running: Stores, seconds: float) -> Cost:
     store = running.redis if contestant.store is Store.REDIS else running.etcd
     offered = _OFFERED[contestant.local]
     with fleet(contestant.name, running, instances=_INSTANCES) as three:
-        three.all(closed, "Zipf", "warm", _LIMIT, callers=contestant.callers, seconds=_WARM_UP_S)
-        before, begun = store.traffic(), time.monotonic()
+        three.all(closed, "Zipf", "paced", _LIMIT, callers=contestant.callers, seconds=_WARM_UP_S)
+        before = store.traffic()
         parts: list[Paced] = three.all(
             paced,
             per_second=offered / _INSTANCES,
             seconds=seconds,
-            start_at=time.monotonic() + 0.2,
+            start_at=time.monotonic() + _START_TOGETHER_S,
         )
-        took, traffic = time.monotonic() - begun, store.traffic().since(before)
+        traffic = store.traffic().since(before)
     hit, seen = parts[0].probes, parts[1].probes
     return Cost(
         offered=offered,
         decisions=sum(part.decisions for part in parts),
-        seconds=took,
+        seconds=max(part.seconds for part in parts),
         traffic=traffic,
-        staleness_s=sorted(max(0.0, b - a) for a, b in zip(hit, seen, strict=False)),
+        staleness_s=_staleness(hit, seen, parts[1].ended) if contestant.local else [],
     )
 
 
@@ -108,7 +114,8 @@ async def paced(instance: Instance, *, per_second: float, seconds: float, start_
     clock = time.monotonic
     looking: asyncio.Task[list[float]] | None = None
     if instance.number == 1 and instance.limiter.count is not None:
-        looking = asyncio.create_task(_look_for_probes(instance, start_at + seconds))
+        until = start_at + seconds + _LOOK_ON_FOR_S
+        looking = asyncio.create_task(_look_for_probes(instance, until))
     hits: list[float] = []
     decisions = 0
     waiting: set[asyncio.Task[bool]] = set()
@@ -137,7 +144,9 @@ async def paced(instance: Instance, *, per_second: float, seconds: float, start_
     await asyncio.gather(*waiting)
     if instance.limiter.settled is not None:
         await instance.limiter.settled()
-    return Paced(decisions, hits if looking is None else await looking)
+    took = clock() - start_at
+    probes = hits if looking is None else await looking
+    return Paced(decisions, took, probes, clock())
 
 
 async def _look_for_probes(instance: Instance, until: float) -> list[float]:
@@ -145,14 +154,19 @@ async def _look_for_probes(instance: Instance, until: float) -> list[float]:
     assert instance.limiter.count is not None
     seen: list[float] = []
     while time.monotonic() < until:
-        looked = time.monotonic()
-        while not instance.limiter.count(f"probe{len(seen)}"):
-            if time.monotonic() > until:
-                # The last one may have been hit too late; any other one is lost.
-                return seen if time.monotonic() - looked < _PROBE_IS_LOST_AFTER_S else []
+        if instance.limiter.count(f"probe{len(seen)}"):
+            seen.append(time.monotonic())
+        else:
             await asyncio.sleep(_TICK_S)
-        seen.append(time.monotonic())
     return seen
+
+
+def _staleness(hit: Sequence[float], seen: Sequence[float], ended: float) -> list[float]:
+    """From each hit until it was seen; until the end for those that were not."""
+    return sorted(
+        max(0.0, after - before)
+        for before, after in itertools.zip_longest(hit, seen, fillvalue=ended)
+    )
 
 
 def _table(found: dict[str, Cost]) -> Table:
@@ -163,11 +177,12 @@ def _table(found: dict[str, Cost]) -> Table:
             [
                 name,
                 f"{cost.offered:,.0f}",
+                f"{decisions / cost.seconds:,.0f}",
                 f"{traffic.requests / decisions:.4f}",
                 f"{traffic.operations / decisions:.4f}",
                 f"{traffic.bytes / decisions:,.1f}",
                 f"{traffic.cpu_s / decisions * 1e6:,.1f}",
-                *_staleness(cost.staleness_s),
+                *_percentiles(cost.staleness_s),
             ]
         )
     return Table(
@@ -175,6 +190,7 @@ def _table(found: dict[str, Cost]) -> Table:
         [
             "contestant",
             "offered/s",
+            "decided/s",
             "requests",
             "operations",
             "bytes",
@@ -189,7 +205,7 @@ def _table(found: dict[str, Cost]) -> Table:
     )
 
 
-def _staleness(seconds: Sequence[float]) -> list[str]:
+def _percentiles(seconds: Sequence[float]) -> list[str]:
     if not seconds:
         return ["—", "—"]
     last = len(seconds) - 1

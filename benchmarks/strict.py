@@ -1,0 +1,89 @@
+"""Strict hits beside their floor and their peers, at the same number of calls waiting."""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from dataclasses import asdict
+
+from benchmarks.bench import Bars, Effort, Section, Table
+from benchmarks.contestants import BARE, CAS, LUA, STRICT
+from benchmarks.fleet import Instance, fleet
+from benchmarks.measure import Result, Sample, waiting
+from benchmarks.stores import stores
+
+_NAMES = (STRICT, BARE, LUA, CAS)
+_CALLERS = (1, 64, 256)
+_SECONDS = 1.0
+_SUBJECTS = 10_000
+_LIMIT = 1_000_000
+
+
+def run(effort: Effort) -> Section:
+    """One instance of each in a process of its own, round after round."""
+    names = [name for name in _NAMES if not effort.only or name in effort.only]
+    rounds: dict[int, dict[str, list[Sample]]] = {n: defaultdict(list) for n in _CALLERS}
+    with stores() as running:
+        for _ in range(effort.rounds):
+            for name in names:
+                with fleet(name, running, instances=1) as one:
+                    one.all(wait, callers=max(_CALLERS), seconds=0.2)
+                    for callers in _CALLERS:
+                        rounds[callers][name] += one.all(
+                            wait, callers=callers, seconds=effort.seconds(_SECONDS)
+                        )
+    results = {
+        callers: {name: Result(name, samples) for name, samples in of.items()}
+        for callers, of in rounds.items()
+    }
+    return Section(
+        tables=[_table(callers, of) for callers, of in results.items()],
+        charts=[
+            Bars(
+                "strict",
+                "Decisions before which the store is asked (one instance)",
+                "decisions per second, logarithmic",
+                [f"{callers} waiting" for callers in _CALLERS],
+                [(name, [results[n][name].rate for n in _CALLERS]) for name in names],
+            )
+        ],
+        raw={
+            str(callers): {name: [asdict(s) for s in r.samples] for name, r in of.items()}
+            for callers, of in results.items()
+        },
+    )
+
+
+async def wait(instance: Instance, *, callers: int, seconds: float) -> Sample:
+    """Keep that many calls outstanding."""
+    later = instance.limiter.later
+    assert later is not None
+    admit = later
+    numbers = itertools.count()
+
+    async def hit(_caller: int) -> None:
+        await admit(f"user{next(numbers) % _SUBJECTS}", _LIMIT)
+
+    return await waiting(hit, callers, seconds)
+
+
+def _table(callers: int, of: dict[str, Result]) -> Table:
+    floor = of.get(BARE)
+    lua = of.get(LUA)
+    return Table(
+        f"{callers} waiting, one instance, one store",
+        ["contestant", "per second", "spread", "p50 ms", "p99 ms", "÷ bare loop", "÷ Lua"],
+        [
+            [
+                name,
+                f"{r.rate:,.0f}",
+                f"{r.spread:.0%}",
+                f"{r.p50_us / 1e3:.2f}",
+                f"{r.p99_us / 1e3:.2f}",
+                f"{r.rate / floor.rate:.2f}" if floor else "",
+                f"{r.rate / lua.rate:.1f}" if lua else "",
+            ]
+            for name, r in of.items()
+        ],
+        note="Closed loop: latencies are of the calls that were made.",
+    )
