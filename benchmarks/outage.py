@@ -17,11 +17,11 @@ from dataclasses import asdict, dataclass
 from benchmarks.bench import Effort, Section, Table
 from benchmarks.contestant import Contestant, Store
 from benchmarks.contestants import chosen
-from benchmarks.fleet import Fleet, Instance, fleet
-from benchmarks.stores import StoreProcess, Stores, stores
+from benchmarks.fleet import Instance, fleet
+from benchmarks.stores import Stores, stores
 
 _PER_SECOND = 100
-_AWAY_S = {"stopped": 3.0, "killed": 1.0}
+_AWAY_S = {"stopped": 2.5, "killed": 1.0}
 _BEFORE_S = 0.5
 _AFTER_S = 1.0
 _PROMPT_S = 0.05
@@ -90,7 +90,8 @@ def _suffered(contestant: Contestant, running: Stores, kind: str) -> Outage:
             store.start()
         back = time.monotonic()
         [asked] = pair.finish(1)
-        return summarise(asked, left, back, remembers=_remembers(pair, store))
+        _, remembers = pair.all(is_spent)
+        return summarise(asked, left, back, remembers=remembers)
 
 
 async def spend(instance: Instance) -> None:
@@ -151,12 +152,6 @@ async def _admitted(instance: Instance, subject: str, limit: int) -> bool:
     return await instance.limiter.later(subject, limit)
 
 
-def _remembers(pair: Fleet, store: StoreProcess) -> bool:
-    del store
-    remembered: list[bool] = pair.all(is_spent)
-    return remembered[1]
-
-
 def summarise(asked: Sequence[Asked], left: float, back: float, *, remembers: bool) -> Outage:
     """Condense what was seen of an outage from `left` to `back`."""
     meanwhile = [a for a in asked if left <= a.due < back]
@@ -184,9 +179,9 @@ def _table(kind: str, found: dict[str, dict[str, Outage]]) -> Table:
                 "yes" if seen.remembers else "**no**",
             ]
         )
-    how = "stopped (SIGSTOP)" if kind == "stopped" else "killed, started again on its disk"
+    how = "stopped (SIGSTOP) for" if kind == "stopped" else "killed and started on its disk after"
     return Table(
-        f"The store is {how} for {_AWAY_S[kind]:.0f} s",
+        f"The store is {how} {_AWAY_S[kind]:g} s",
         [
             "contestant",
             "answered within 50 ms meanwhile",

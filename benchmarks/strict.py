@@ -15,6 +15,7 @@ from benchmarks.stores import stores
 _NAMES = (STRICT, BARE, LUA, CAS)
 _CALLERS = (1, 64, 256)
 _SECONDS = 1.0
+_WARM_UP_S = 0.5  # connections are made meanwhile
 _SUBJECTS = 10_000
 _LIMIT = 1_000_000
 
@@ -27,7 +28,7 @@ def run(effort: Effort) -> Section:
         for _ in range(effort.rounds):
             for name in names:
                 with fleet(name, running, instances=1) as one:
-                    one.all(wait, callers=max(_CALLERS), seconds=0.2)
+                    one.all(wait, callers=max(_CALLERS), seconds=_WARM_UP_S)
                     for callers in _CALLERS:
                         rounds[callers][name] += one.all(
                             wait, callers=callers, seconds=effort.seconds(_SECONDS)
