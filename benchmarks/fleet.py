@@ -75,9 +75,8 @@ class Fleet:
 @contextlib.contextmanager
 def fleet(name: str, stores: Stores, *, instances: int, window_s: int = 60) -> Iterator[Fleet]:
     """Instances of the contestant of that name, with no counts in common with earlier ones."""
-    # Forked from a process that has imported everything and done nothing.
     context = get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    context.set_forkserver_preload(["benchmarks.preloaded"])
     space = f"bench-{os.getpid()}-{next(_spaces)}"
     processes: list[ForkServerProcess] = []
     pipes: list[Connection] = []
