@@ -195,10 +195,11 @@ def _chart(limit: int, found: dict[str, Verdicts]) -> Bars:
     return Bars(
         f"overshoot-{limit}",
         f"Most admitted in one window, in limits (limit {limit}, three instances)",
-        "limits, logarithmic",
+        "accesses admitted in one window ÷ the limit",
         attackers,
         [
             (name, [verdicts[attacker, limit].most / limit for attacker in attackers])
             for name, verdicts in found.items()
         ],
+        linear=True,
     )

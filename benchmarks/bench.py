@@ -46,13 +46,14 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Bars:
-    """A chart of horizontal bars on a logarithmic scale: groups of one bar for each series.
+    """A chart of horizontal bars: groups of one bar for each series.
 
     Attributes:
         slug: The file's name, without its suffix.
         unit: What the axis counts, with its unit.
         series: The legend, in order.
         groups: A name and a value for each series; None draws nothing.
+        linear: Whether the axis begins at 0; else it is logarithmic.
     """
 
     slug: str
@@ -60,6 +61,7 @@ class Bars:
     unit: str
     series: Sequence[str]
     groups: Sequence[tuple[str, Sequence[float | None]]]
+    linear: bool = False
 
 
 @dataclass(frozen=True, slots=True)

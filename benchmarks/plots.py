@@ -1,7 +1,4 @@
-"""Bar charts as SVG: small, the same for the same figures, readable on white and on black.
-
-Horizontal bars on a logarithmic axis, since the contestants differ by orders of magnitude.
-"""
+"""Bar charts as SVG: small, the same for the same figures, readable on white and on black."""
 
 from __future__ import annotations
 
@@ -18,6 +15,7 @@ _TOP = 64
 _BOTTOM = 48
 _BAR = 11
 _GAP = 9
+_MOST_TICKS = 8
 _COLOURS = ("#2f7ed8", "#e07b39", "#3a9b5c", "#a05fc0")  # 3:1 or more on white and on black
 
 _STYLE = """
@@ -51,18 +49,24 @@ def svg(chart: Bars) -> str:
     )
 
 
-def _decades(chart: Bars) -> tuple[int, int]:
-    values = [value for _, some in chart.groups for value in some if value]
-    if not values:
-        return 0, 1
+def _ticks(chart: Bars) -> list[float]:
+    values = [value for _, some in chart.groups for value in some if value] or [1.0]
+    if chart.linear:
+        step = math.ceil(max(values) / _MOST_TICKS)
+        return [float(step * n) for n in range(math.ceil(max(values) / step) + 1)]
     low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
     # A bar needs some length: a value at the very beginning of the axis would have none.
-    return low - (min(values) < 2 * 10**low), max(high, low + 1)
+    low -= min(values) < 2 * 10.0**low
+    return [10.0**decade for decade in range(low, max(high, low + 1) + 1)]
 
 
-def _x(value: float, decades: tuple[int, int]) -> float:
-    low, high = decades
-    return _LEFT + (math.log10(value) - low) / (high - low) * (_WIDTH - _LEFT - _RIGHT)
+def _x(value: float, chart: Bars) -> float:
+    low, high = (ticks := _ticks(chart))[0], ticks[-1]
+    if chart.linear:
+        part = (value - low) / (high - low)
+    else:
+        part = math.log(value / low) / math.log(high / low)
+    return _LEFT + part * (_WIDTH - _LEFT - _RIGHT)
 
 
 def _legend(chart: Bars) -> Iterator[str]:
@@ -74,29 +78,32 @@ def _legend(chart: Bars) -> Iterator[str]:
 
 
 def _axis(chart: Bars, height: int) -> Iterator[str]:
-    decades = _decades(chart)
     foot = height - _BOTTOM
-    for decade in range(decades[0], decades[1] + 1):
-        x = _x(10.0**decade, decades)
+    for tick in _ticks(chart):
+        x = _x(tick, chart)
         yield f'  <line class="axis" x1="{x:.1f}" y1="{_TOP - 6}" x2="{x:.1f}" y2="{foot}"/>'
-        yield _text(x, foot + 16, f"{10.0**decade:,.{max(0, -decade)}f}", anchor="middle")
+        yield _text(x, foot + 16, f"{tick:,.6f}".rstrip("0").rstrip("."), anchor="middle")
     yield _text((_LEFT + _WIDTH - _RIGHT) / 2, foot + 36, chart.unit, anchor="middle")
 
 
 def _bars(chart: Bars, group: int) -> Iterator[str]:
-    decades = _decades(chart)
     for number, (name, values) in enumerate(chart.groups):
         top = _TOP + number * group
         yield _text(_LEFT - 8, top + len(values) * _BAR / 2 + 4, name, anchor="end")
         for at, (value, colour) in enumerate(zip(values, _COLOURS, strict=False)):
             if not value:
                 continue
-            y, end = top + at * _BAR, _x(value, decades)
+            y, end = top + at * _BAR, _x(value, chart)
             yield (
                 f'  <rect x="{_LEFT}" y="{y}" width="{end - _LEFT:.1f}" height="{_BAR - 1}" '
                 f'fill="{colour}"/>'
             )
-            yield _text(end + 4, y + 9, f"{value:,.{2 if value < 10 else 0}f}", kind="value")
+            yield _text(end + 4, y + 9, _figure(value), kind="value")
+
+
+def _figure(value: float) -> str:
+    """With three digits that count, where it is small."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _text(x: float, y: float, words: str, *, kind: str = "", anchor: str = "start") -> str:

@@ -51,8 +51,6 @@ class _BucketsInRedis(BucketFactory):
     def __init__(self, client: redis.Redis, place: Place) -> None:
         self._client = client
         self._place = place
-        # Loaded once: `RedisBucket.init` would load it again for every bucket.
-        self._script = RedisBucket.init([Rate(1, 1)], client, f"{place.space}:none").script_hash
         self._buckets: dict[str, RedisBucket] = {}
 
     def wrap_item(self, name: str, weight: int = 1) -> RateItem:
@@ -62,12 +60,9 @@ class _BucketsInRedis(BucketFactory):
         bucket = self._buckets.get(item.name)
         if bucket is None:
             limit = int(item.name.partition("|")[0])
-            bucket = RedisBucket(
-                [Rate(limit, self._place.window_s * 1_000)],
-                self._client,
-                f"{self._place.space}:{item.name}",
-                self._script,
-            )
+            rates = [Rate(limit, self._place.window_s * 1_000)]
+            # Asks Redis to load its script, for every bucket anew.
+            bucket = RedisBucket.init(rates, self._client, f"{self._place.space}:{item.name}")
             self.schedule_leak(bucket)
             self._buckets[item.name] = bucket
         return bucket

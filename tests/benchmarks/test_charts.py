@@ -22,7 +22,7 @@ def test_every_figure_known_is_a_bar_with_its_value_beside_it():
     bars = [r for r in root.iter(f"{_SVG}rect") if r.get("height") == "10"]
     values = [t.text for t in root.iter(f"{_SVG}text") if t.get("class") == "value"]
     assert 3 == len(bars)
-    assert ["250,000", "12", "3.00"] == values
+    assert ["250,000", "12.5", "3"] == values
 
 
 def test_title_unit_legend_and_names_are_there():
@@ -35,6 +35,17 @@ def test_longer_bars_mean_larger_figures_and_all_fit():
     widths = [float(r.get("width")) for r in root.iter(f"{_SVG}rect") if r.get("height") == "10"]
     assert sorted(widths, reverse=True) == widths
     assert all(0 < width < float(root.get("width")) for width in widths)
+
+
+def test_a_linear_axis_begins_at_nothing():
+    shares = Bars(
+        "shares", "Shares", "parts", ["one"], [("half", [1.5]), ("all", [3.0])], linear=True
+    )
+    root = ET.fromstring(svg(shares))
+    half, whole = (
+        float(r.get("width")) for r in root.iter(f"{_SVG}rect") if r.get("height") == "10"
+    )
+    assert whole / 2 == half
 
 
 def test_a_chart_without_figures_is_still_one():
