@@ -48,14 +48,15 @@ class Outage:
         errors: The errors raised, by type.
         longest_s: The longest wait of any access.
         well_after_s: From the store's return until no access was late or failed any more.
-        remembers: Whether a limit used up before is still used up afterwards, to a new instance.
+        remembers: Whether a limit used up before is still used up afterwards, to another instance: yes,
+            no, or the error that it does not get over.
     """
 
     prompt: float
     errors: dict[str, int]
     longest_s: float
     well_after_s: float
-    remembers: bool
+    remembers: str
 
 
 def run(effort: Effort) -> Section:
@@ -127,7 +128,7 @@ async def keep_asking(instance: Instance, *, seconds: float) -> list[Asked]:
     return asked
 
 
-async def is_spent(instance: Instance) -> bool:
+async def is_spent(instance: Instance) -> str:
     """Whether the limit used up before still is, to this instance."""
     subject, limit = _SPENT
     deadline = time.monotonic() + _RESTARTED_WITHIN_S
@@ -138,10 +139,10 @@ async def is_spent(instance: Instance) -> bool:
         await asyncio.sleep(_AFTER_S / 2)
     while True:
         try:
-            return not await _admitted(instance, subject, limit)
-        except Exception:
+            return "no" if await _admitted(instance, subject, limit) else "yes"
+        except Exception as error:  # noqa: BLE001 - not connected again yet
             if time.monotonic() > deadline:
-                raise
+                return type(error).__name__
             await asyncio.sleep(_PROMPT_S)
 
 
@@ -152,7 +153,7 @@ async def _admitted(instance: Instance, subject: str, limit: int) -> bool:
     return await instance.limiter.later(subject, limit)
 
 
-def summarise(asked: Sequence[Asked], left: float, back: float, *, remembers: bool) -> Outage:
+def summarise(asked: Sequence[Asked], left: float, back: float, *, remembers: str) -> Outage:
     """Condense what was seen of an outage from `left` to `back`."""
     meanwhile = [a for a in asked if left <= a.due < back]
     bad = [a for a in asked if a.due >= left and (a.error or a.answered - a.due > _PROMPT_S)]
@@ -176,7 +177,7 @@ def _table(kind: str, found: dict[str, dict[str, Outage]]) -> Table:
                 ", ".join(f"{n} {error}" for error, n in sorted(seen.errors.items())) or "none",
                 f"{seen.longest_s:.2f}",
                 f"{max(0.0, seen.well_after_s):.2f}",
-                "yes" if seen.remembers else "**no**",
+                seen.remembers,
             ]
         )
     how = "stopped (SIGSTOP) for" if kind == "stopped" else "killed and started on its disk after"
