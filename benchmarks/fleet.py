@@ -69,7 +69,8 @@ class Fleet:
         Raises:
             RuntimeError: It failed in one of them; the message has the traceback.
         """
-        return [_answer(pipe) for pipe in self._pipes[:count]]
+        # All are heard before any failure is raised: an answer left behind would pass for the next.
+        return [_answer(said) for said in [pipe.recv() for pipe in self._pipes[:count]]]
 
 
 @contextlib.contextmanager
@@ -92,7 +93,7 @@ def fleet(name: str, stores: Stores, *, instances: int, window_s: int = 60) -> I
         for pipe in pipes:
             if not pipe.poll(_OPENS_WITHIN_S):
                 raise RuntimeError(f"an instance of {name} did not start")
-            _answer(pipe)
+            _answer(pipe.recv())
         yield Fleet(pipes)
     finally:
         for pipe in pipes:
@@ -103,8 +104,8 @@ def fleet(name: str, stores: Stores, *, instances: int, window_s: int = 60) -> I
             process.join()
 
 
-def _answer(pipe: Connection) -> Any:
-    succeeded, answer = pipe.recv()
+def _answer(said: tuple[bool, Any]) -> Any:
+    succeeded, answer = said
     if not succeeded:
         raise RuntimeError(answer)
     return answer
@@ -126,7 +127,7 @@ async def _obey(name: str, place: Place, pipe: Connection) -> None:
         while True:
             try:
                 task, args, kwargs = await asyncio.to_thread(pipe.recv)
-            except EOFError:  # the benchmark has what it wanted, or is gone
+            except (EOFError, ConnectionResetError):  # the benchmark has what it wanted, or is gone
                 return
             try:
                 pipe.send((True, await task(instance, *args, **kwargs)))

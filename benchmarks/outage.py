@@ -48,8 +48,8 @@ class Outage:
         errors: The errors raised, by type.
         longest_s: The longest wait of any access.
         well_after_s: From the store's return until no access was late or failed any more.
-        remembers: Whether a limit used up before is still used up afterwards, to another instance: yes,
-            no, or the error that it does not get over.
+        remembers: Whether a limit used up before is still used up afterwards, to another instance:
+            yes, no, or the error that it does not get over.
     """
 
     prompt: float
