@@ -69,11 +69,13 @@ class Section:
     """What a benchmark has found.
 
     Attributes:
+        markdown: What is no table, after the tables.
         raw: Everything that was measured, as JSON.
     """
 
-    tables: Sequence[Table]
+    tables: Sequence[Table] = ()
     charts: Sequence[Bars] = ()
+    markdown: str = ""
     raw: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -22,7 +22,7 @@ _RAW = Path(__file__).with_name("raw")
 
 def markdown(section: Section, effort: Effort, *, seconds: float) -> str:
     """A section's tables, with what they were taken on."""
-    return "\n".join([machine(effort, seconds), "", *_tables(section)]).rstrip()
+    return "\n".join([machine(effort, seconds), "", *_tables(section), section.markdown]).rstrip()
 
 
 def keep(name: str, text: str, section: Section) -> None:
