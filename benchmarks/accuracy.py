@@ -17,7 +17,7 @@ from benchmarks.attackers import ATTACKERS, WINDOWS
 from benchmarks.bench import Bars, Effort, Section, Table
 from benchmarks.contestant import Contestant
 from benchmarks.contestants import chosen
-from benchmarks.fleet import Instance, fleet
+from benchmarks.fleet import Failures, Instance, fleet
 from benchmarks.judgement import Decided, most_in_a_window, wrong_denials
 from benchmarks.stores import Stores, stores
 
@@ -55,12 +55,15 @@ Verdicts = dict[tuple[str, int], Verdict]
 def run(effort: Effort) -> Section:
     """Each contestant once, all attackers at the same time."""
     found: dict[str, Verdicts] = {}
+    failures = Failures()
     with stores() as running:
         for contestant in chosen(effort, shared=True, few=True):
-            found[contestant.name] = judge(_history(contestant, running))
+            with failures.noted(contestant.name):
+                found[contestant.name] = judge(_history(contestant, running))
     return Section(
         tables=[_table(limit, found) for limit in _SUBJECTS],
         charts=[_chart(limit, found) for limit in _SUBJECTS],
+        markdown=failures.markdown(),
         raw={
             name: {
                 f"{attacker}, limit {limit}": [v.most, v.denied, v.wrongly, v.decided, v.asked]

@@ -37,6 +37,33 @@ class Instance:
     limiter: Limiter
 
 
+class InstanceFailed(Exception):
+    """Something raised in an instance; the message is its traceback."""
+
+
+class Failures:
+    """Contestants that failed: the run goes on without them, and says so."""
+
+    def __init__(self) -> None:
+        self._why: dict[str, str] = {}
+
+    @contextlib.contextmanager
+    def noted(self, name: str) -> Iterator[None]:
+        """Go on after the block if the contestant fails in it."""
+        try:
+            yield
+        except InstanceFailed as failure:
+            self._why[name] = str(failure).strip().splitlines()[-1]
+
+    def of(self, name: str) -> bool:
+        """Whether that contestant failed."""
+        return name in self._why
+
+    def markdown(self) -> str:
+        """Who failed, and why; nothing if nobody did."""
+        return "\n".join(f"Left out, as it failed: {n} (`{why}`)." for n, why in self._why.items())
+
+
 Task = Callable[Concatenate[Instance, P], Awaitable[T]]
 
 
@@ -67,7 +94,7 @@ class Fleet:
         """What those instances returned.
 
         Raises:
-            RuntimeError: It failed in one of them; the message has the traceback.
+            InstanceFailed: It raised in one of them.
         """
         # All are heard before any failure is raised: an answer left behind would pass for the next.
         return [_answer(said) for said in [pipe.recv() for pipe in self._pipes[:count]]]
@@ -92,7 +119,7 @@ def fleet(name: str, stores: Stores, *, instances: int, window_s: int = 60) -> I
             pipes.append(ours)
         for pipe in pipes:
             if not pipe.poll(_OPENS_WITHIN_S):
-                raise RuntimeError(f"an instance of {name} did not start")
+                raise InstanceFailed(f"an instance of {name} did not start")
             _answer(pipe.recv())
         yield Fleet(pipes)
     finally:
@@ -107,7 +134,7 @@ def fleet(name: str, stores: Stores, *, instances: int, window_s: int = 60) -> I
 def _answer(said: tuple[bool, Any]) -> Any:
     succeeded, answer = said
     if not succeeded:
-        raise RuntimeError(answer)
+        raise InstanceFailed(answer)
     return answer
 
 

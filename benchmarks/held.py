@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks.bench import Bars, Effort, Section, Table
 from benchmarks.contestant import Contestant, Store
 from benchmarks.contestants import chosen
-from benchmarks.fleet import Instance, fleet
+from benchmarks.fleet import Failures, Instance, fleet
 from benchmarks.stores import Stores, stores
 
 _SECONDS = 2.0
@@ -39,10 +39,14 @@ class Held:
 def run(effort: Effort) -> Section:
     """Each contestant once, in an instance that holds nothing else."""
     found: dict[str, Held] = {}
+    failures = Failures()
     with stores() as running:
         for contestant in chosen(effort, few=True):
             if contestant.limits:
-                found[contestant.name] = _measured(contestant, running, effort.seconds(_SECONDS))
+                with failures.noted(contestant.name):
+                    found[contestant.name] = _measured(
+                        contestant, running, effort.seconds(_SECONDS)
+                    )
     return Section(
         tables=[
             Table(
@@ -63,6 +67,7 @@ def run(effort: Effort) -> Section:
                 [(n, [max(h.in_store, 0), max(h.in_instance, 0)]) for n, h in found.items()],
             )
         ],
+        markdown=failures.markdown(),
         raw={name: asdict(held) for name, held in found.items()},
     )
 

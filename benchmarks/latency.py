@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from benchmarks.bench import Bars, Effort, Section, Table
+from benchmarks.contestant import Contestant
 from benchmarks.contestants import chosen
-from benchmarks.fleet import fleet
+from benchmarks.fleet import Failures, fleet
 from benchmarks.loops import Latencies, closed, opened
-from benchmarks.stores import stores
+from benchmarks.stores import Stores, stores
 
 _RATES = (500, 5_000)
 _SECONDS = 1.0
@@ -25,31 +26,38 @@ def run(effort: Effort) -> Section:
     """Every contestant at each rate, one instance, round after round."""
     contestants = chosen(effort, few=True)
     found: Found = {contestant.name: defaultdict(list) for contestant in contestants}
+    failures = Failures()
     with stores() as running:
         for _ in range(effort.rounds):
             for contestant in contestants:
-                with fleet(contestant.name, running, instances=1) as one:
-                    one.all(
-                        closed, "Zipf", "warm", 500, callers=contestant.callers, seconds=_WARM_UP_S
-                    )
-                    for rate in _RATES:
-                        [seen] = one.all(
-                            opened,
-                            "Zipf",
-                            str(rate),
-                            _LIMIT,
-                            per_second=rate,
-                            seconds=effort.seconds(_SECONDS),
-                        )
-                        found[contestant.name][rate].append(seen)
+                with failures.noted(contestant.name):
+                    _visit(contestant, running, effort, found[contestant.name])
+    found = {name: rates for name, rates in found.items() if not failures.of(name)}
     return Section(
         tables=[_table(rate, found) for rate in _RATES],
         charts=[_chart(rate, found) for rate in _RATES],
+        markdown=failures.markdown(),
         raw={
             name: {str(rate): [asdict(seen) for seen in rounds] for rate, rounds in rates.items()}
             for name, rates in found.items()
         },
     )
+
+
+def _visit(
+    contestant: Contestant, running: Stores, effort: Effort, found: dict[int, list[Latencies]]
+) -> None:
+    with fleet(contestant.name, running, instances=1) as one:
+        one.all(closed, "Zipf", "warm", 500, callers=contestant.callers, seconds=_WARM_UP_S)
+        for rate in _RATES:
+            found[rate] += one.all(
+                opened,
+                "Zipf",
+                str(rate),
+                _LIMIT,
+                per_second=rate,
+                seconds=effort.seconds(_SECONDS),
+            )
 
 
 def _middle(rounds: Sequence[Latencies], part: str) -> float | None:

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from benchmarks.bench import Effort, Section, Table
 from benchmarks.contestant import Contestant, Store
 from benchmarks.contestants import chosen
-from benchmarks.fleet import Instance, fleet
+from benchmarks.fleet import Failures, Instance, fleet
 from benchmarks.stores import Stores, stores
 
 _PER_SECOND = 100
@@ -62,14 +62,17 @@ class Outage:
 def run(effort: Effort) -> Section:
     """Each contestant once."""
     found: dict[str, dict[str, Outage]] = {}
+    failures = Failures()
     with stores() as running:
         for contestant in chosen(effort, shared=True, few=True):
-            found[contestant.name] = {
-                kind: _suffered(contestant, running, kind, 0.5 if effort.quick else away_s)
-                for kind, away_s in _AWAY_S.items()
-            }
+            with failures.noted(contestant.name):
+                found[contestant.name] = {
+                    kind: _suffered(contestant, running, kind, 0.5 if effort.quick else away_s)
+                    for kind, away_s in _AWAY_S.items()
+                }
     return Section(
         tables=[_table(kind, found) for kind in _AWAY_S],
+        markdown=failures.markdown(),
         raw={name: {k: asdict(o) for k, o in kinds.items()} for name, kinds in found.items()},
     )
 

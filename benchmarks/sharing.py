@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from benchmarks.bench import Bars, Effort, Section, Table
 from benchmarks.contestant import Contestant, Store
 from benchmarks.contestants import chosen
-from benchmarks.fleet import Instance, fleet
+from benchmarks.fleet import Failures, Instance, fleet
 from benchmarks.loads import draws
 from benchmarks.loops import closed
 from benchmarks.stores import Stores, Traffic, stores
@@ -64,9 +64,11 @@ class Cost:
 def run(effort: Effort) -> Section:
     """Each contestant once: these are counts, and thousands of them."""
     found: dict[str, Cost] = {}
+    failures = Failures()
     with stores() as running:
         for contestant in chosen(effort, shared=True, few=True):
-            found[contestant.name] = _measured(contestant, running, effort.seconds(_SECONDS))
+            with failures.noted(contestant.name):
+                found[contestant.name] = _measured(contestant, running, effort.seconds(_SECONDS))
     return Section(
         tables=[_table(found)],
         charts=[
@@ -81,6 +83,7 @@ def run(effort: Effort) -> Section:
                 ],
             )
         ],
+        markdown=failures.markdown(),
         raw={name: _raw(cost) for name, cost in found.items()},
     )
 

@@ -8,9 +8,9 @@ from dataclasses import asdict
 
 from benchmarks.bench import Bars, Effort, Section, Table
 from benchmarks.contestants import BARE, CAS, LUA, STRICT
-from benchmarks.fleet import Instance, fleet
+from benchmarks.fleet import Failures, Instance, fleet
 from benchmarks.measure import Result, Sample, waiting
-from benchmarks.stores import stores
+from benchmarks.stores import Stores, stores
 
 _NAMES = (STRICT, BARE, LUA, CAS)
 _CALLERS = (1, 64, 256)
@@ -24,18 +24,16 @@ def run(effort: Effort) -> Section:
     """One instance of each in a process of its own, round after round."""
     names = [name for name in _NAMES if not effort.only or name in effort.only]
     rounds: dict[int, dict[str, list[Sample]]] = {n: defaultdict(list) for n in _CALLERS}
+    failures = Failures()
     with stores() as running:
         for _ in range(effort.rounds):
             for name in names:
-                with fleet(name, running, instances=1) as one:
-                    one.all(wait, callers=max(_CALLERS), seconds=_WARM_UP_S)
-                    for callers in _CALLERS:
-                        rounds[callers][name] += one.all(
-                            wait, callers=callers, seconds=effort.seconds(_SECONDS)
-                        )
+                with failures.noted(name):
+                    for callers, samples in _visit(name, running, effort).items():
+                        rounds[callers][name] += samples
+    names = [name for name in names if not failures.of(name)]
     results = {
-        callers: {name: Result(name, samples) for name, samples in of.items()}
-        for callers, of in rounds.items()
+        callers: {name: Result(name, of[name]) for name in names} for callers, of in rounds.items()
     }
     return Section(
         tables=[_table(callers, of) for callers, of in results.items()],
@@ -48,11 +46,19 @@ def run(effort: Effort) -> Section:
                 [(name, [results[n][name].rate for n in _CALLERS]) for name in names],
             )
         ],
+        markdown=failures.markdown(),
         raw={
             str(callers): {name: [asdict(s) for s in r.samples] for name, r in of.items()}
             for callers, of in results.items()
         },
     )
+
+
+def _visit(name: str, running: Stores, effort: Effort) -> dict[int, list[Sample]]:
+    with fleet(name, running, instances=1) as one:
+        one.all(wait, callers=max(_CALLERS), seconds=_WARM_UP_S)
+        seconds = effort.seconds(_SECONDS)
+        return {n: one.all(wait, callers=n, seconds=seconds) for n in _CALLERS}
 
 
 async def wait(instance: Instance, *, callers: int, seconds: float) -> Sample:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from benchmarks.bench import Bars, Effort, Section, Table
 from benchmarks.contestant import Contestant, Store
 from benchmarks.contestants import EVENTUAL, chosen
-from benchmarks.fleet import Fleet, fleet
+from benchmarks.fleet import Failures, Fleet, fleet
 from benchmarks.loads import LOADS
 from benchmarks.loops import Spent, closed
 from benchmarks.stores import Stores, stores
@@ -49,15 +49,19 @@ Rates = dict[str, dict[Case, list[Rate]]]
 
 def run(effort: Effort) -> Section:
     """Every contestant in every case, round after round."""
-    contestants = chosen(effort)
+    contestants, failures = chosen(effort), Failures()
     rates: Rates = {contestant.name: defaultdict(list) for contestant in contestants}
     with stores() as running:
         for _ in range(effort.rounds):
             for contestant in contestants:
-                _visit(contestant, running, effort, rates[contestant.name])
+                with failures.noted(contestant.name):
+                    _visit(contestant, running, effort, rates[contestant.name])
+    contestants = [c for c in contestants if not failures.of(c.name)]
+    rates = {c.name: rates[c.name] for c in contestants}
     return Section(
         tables=[_ranking(contestants, rates), *_by_load(contestants, rates)],
         charts=_charts(contestants, rates),
+        markdown=failures.markdown(),
         raw={
             name: [{**asdict(case), "rounds": [asdict(r) for r in of]} for case, of in all_.items()]
             for name, all_ in rates.items()

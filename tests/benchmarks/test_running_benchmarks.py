@@ -9,7 +9,7 @@ import pytest
 from benchmarks import strict
 from benchmarks.__main__ import BENCHES
 from benchmarks.bench import Effort, Section, Table
-from benchmarks.fleet import fleet
+from benchmarks.fleet import Failures, InstanceFailed, fleet
 from benchmarks.loads import LOADS, draws
 from benchmarks.loops import closed, summarise
 from benchmarks.report import markdown
@@ -26,13 +26,23 @@ def test_instances_work_at_the_same_time_fail_loudly_and_end():
         with fleet("limits, fixed", running, instances=2) as pair:
             spent = pair.all(closed, LOADS[2], "test", 5, callers=1, seconds=0.1)
             assert all(part.decisions >= part.admitted > 0 for part in spent)
-            with pytest.raises(RuntimeError, match="AssertionError"):
+            with pytest.raises(InstanceFailed, match="AssertionError"):
                 pair.all(strict.wait, callers=1, seconds=0.1)
             assert 2 == len(pair.first(2, closed, LOADS[0], "more", 5, callers=1, seconds=0.01))
         traffic = running.redis.traffic().since(before)
     assert traffic.requests >= sum(part.decisions for part in spent)
     assert traffic.operations >= traffic.requests / 2
     assert [] == active_children()
+
+
+def test_a_contestant_that_fails_is_left_out_and_named():
+    failures = Failures()
+    with failures.noted("who fails"):
+        raise InstanceFailed("Traceback …\nValueError: no luck\n")
+    with failures.noted("who works"):
+        pass
+    assert [True, False] == [failures.of(name) for name in ("who fails", "who works")]
+    assert "who fails (`ValueError: no luck`)" in failures.markdown()
 
 
 def test_every_benchmark_has_its_place_in_the_readme():
