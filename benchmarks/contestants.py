@@ -93,6 +93,10 @@ def by_name(name: str) -> Contestant:
     return {contestant.name: contestant for contestant in CONTESTANTS}[name]
 
 
+def _in_few(contestant: Contestant, effort: Effort) -> bool:
+    return not effort.quick or contestant.name in FEW
+
+
 def chosen(effort: Effort, *, shared: bool = False, few: bool = False) -> list[Contestant]:
     """Those that this run measures.
 
@@ -103,7 +107,10 @@ def chosen(effort: Effort, *, shared: bool = False, few: bool = False) -> list[C
     return [
         contestant
         for contestant in CONTESTANTS
-        if (not effort.only or contestant.name in effort.only)
+        if (
+            contestant.name in effort.only
+            if effort.only
+            else not few or _in_few(contestant, effort)
+        )
         and not (shared and (contestant.store is Store.NONE or not contestant.limits))
-        and not (few and effort.quick and contestant.name not in FEW)
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -54,6 +55,8 @@ async def script(place: Place) -> AsyncIterator[Limiter]:
         return count <= limit
 
     try:
+        # So that no decision waits for a connection to be made.
+        await asyncio.gather(*(client.ping() for _ in range(_CONNECTIONS)))
         yield Limiter(later=admit)
     finally:
         await client.aclose()
