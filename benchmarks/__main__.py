@@ -7,6 +7,7 @@ import time
 
 from benchmarks import accuracy, held, latency, outage, report, sharing, strict, throughput
 from benchmarks.bench import Effort, Run
+from benchmarks.contestants import CONTESTANTS
 
 BENCHES: dict[str, Run] = {
     "throughput": throughput.run,
@@ -32,6 +33,9 @@ def main() -> None:
     unknown = set(given.bench) - set(BENCHES)
     if unknown:
         parser.error(f"there is no benchmark {', '.join(sorted(unknown))}")
+    strangers = set(given.only) - {contestant.name for contestant in CONTESTANTS}
+    if strangers:
+        parser.error(f"there is no contestant {', '.join(sorted(strangers))}")
     effort = Effort(quick=given.quick, only=frozenset(given.only))
     for name in given.bench or BENCHES:
         begun = time.monotonic()

@@ -93,10 +93,6 @@ def by_name(name: str) -> Contestant:
     return {contestant.name: contestant for contestant in CONTESTANTS}[name]
 
 
-def _in_few(contestant: Contestant, effort: Effort) -> bool:
-    return not effort.quick or contestant.name in FEW
-
-
 def chosen(effort: Effort, *, shared: bool = False, few: bool = False) -> list[Contestant]:
     """Those that this run measures.
 
@@ -104,13 +100,11 @@ def chosen(effort: Effort, *, shared: bool = False, few: bool = False) -> list[C
         shared: Only those that limit, and whose instances share their counts.
         few: In a quick run, only one of each kind.
     """
+    everybody = frozenset(contestant.name for contestant in CONTESTANTS)
+    names = effort.only or (FEW if few and effort.quick else everybody)
     return [
         contestant
         for contestant in CONTESTANTS
-        if (
-            contestant.name in effort.only
-            if effort.only
-            else not few or _in_few(contestant, effort)
-        )
+        if contestant.name in names
         and not (shared and (contestant.store is Store.NONE or not contestant.limits))
     ]
