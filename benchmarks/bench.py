@@ -69,12 +69,14 @@ class Section:
     """What a benchmark has found.
 
     Attributes:
+        rounds: How often each contestant was measured.
         markdown: What is no table, after the tables.
         raw: Everything that was measured, as JSON.
     """
 
     tables: Sequence[Table] = ()
     charts: Sequence[Bars] = ()
+    rounds: int = 1
     markdown: str = ""
     raw: Mapping[str, Any] = field(default_factory=dict)
 

@@ -36,6 +36,7 @@ def run(effort: Effort) -> Section:
     return Section(
         tables=[_table(rate, found) for rate in _RATES],
         charts=[_chart(rate, found) for rate in _RATES],
+        rounds=effort.rounds,
         markdown=failures.markdown(),
         raw={
             name: {str(rate): [asdict(seen) for seen in rounds] for rate, rounds in rates.items()}

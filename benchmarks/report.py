@@ -22,7 +22,9 @@ _RAW = Path(__file__).with_name("raw")
 
 def markdown(section: Section, effort: Effort, *, seconds: float) -> str:
     """A section's tables, with what they were taken on."""
-    return "\n".join([machine(effort, seconds), "", *_tables(section), section.markdown]).rstrip()
+    return "\n".join(
+        [machine(section, effort, seconds), "", *_tables(section), section.markdown]
+    ).rstrip()
 
 
 def keep(name: str, text: str, section: Section) -> None:
@@ -46,7 +48,7 @@ def keep_raw(name: str, section: Section) -> Path:
     return path
 
 
-def machine(effort: Effort, seconds: float) -> str:
+def machine(section: Section, effort: Effort, seconds: float) -> str:
     """What the figures were taken on, and how."""
     cores = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     return (
@@ -54,7 +56,8 @@ def machine(effort: Effort, seconds: float) -> str:
         f"{cores[1] if cores else platform.machine()}, {platform.system()} {platform.release()}, "
         f"CPython {platform.python_version()}, etcd {_version('etcd', '--version')}, "
         f"Redis {_version('redis-server', '--version')}; "
-        f"{effort.rounds} alternating round{'s' if effort.rounds > 1 else ''}, {seconds:.0f} s."
+        + (f"medians of {section.rounds} rounds" if section.rounds > 1 else "each measured once")
+        + f"; it took {seconds:.0f} s."
         + (" **A quick run: the figures mean little.**" if effort.quick else "")
     )
 

@@ -46,6 +46,7 @@ def run(effort: Effort) -> Section:
                 [(name, [results[n][name].rate for n in _CALLERS]) for name in names],
             )
         ],
+        rounds=effort.rounds,
         markdown=failures.markdown(),
         raw={
             str(callers): {name: [asdict(s) for s in r.samples] for name, r in of.items()}

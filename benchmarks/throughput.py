@@ -61,6 +61,7 @@ def run(effort: Effort) -> Section:
     return Section(
         tables=[_ranking(contestants, rates), *_by_load(contestants, rates)],
         charts=_charts(contestants, rates),
+        rounds=effort.rounds,
         markdown=failures.markdown(),
         raw={
             name: [{**asdict(case), "rounds": [asdict(r) for r in of]} for case, of in all_.items()]
