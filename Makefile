@@ -22,7 +22,7 @@ setup: ## install what is missing: etcd, Redis, uv, the virtual environment
 check: setup ## lint, format, types, import contracts
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/mypy */src */*/src */*/simulator
+	$(BIN)/mypy */src */*/src */*/simulator benchmarks
 	$(BIN)/lint-imports
 
 # Most tests wait for elections and time-outs, so three at a time are much faster, also on two cores. A
@@ -47,8 +47,8 @@ demo: ## three clustered proxies limit one user together; one is killed and come
 	@tools/sync
 	$(BIN)/formal-cluster demo
 
-bench: setup ## measure decisions and counters; prints a table
-	$(BIN)/python -m benchmarks
+bench: setup ## measure us beside peers, 15 minutes; QUICK=1 has a look, WRITE=1 keeps the figures
+	$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(if $(WRITE),--write)
 
 clean: ## remove the environment and everything generated
 	rm -rf .venv .tools dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

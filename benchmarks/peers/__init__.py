@@ -1,0 +1,1 @@
+"""What else one could use, each at its best: as its own documentation would have it."""
