@@ -206,6 +206,8 @@ class StoreStatus:
 _UNIT_MS = {"second": 1_000, "minute": 60_000, "hour": 3_600_000, "day": 86_400_000}
 _WINDOW = re.compile(r"last_(?:([1-9]\d{0,6})_)?(second|minute|hour|day)(s?)\Z")
 _LONGEST_WINDOW_MS = 31 * _UNIT_MS["day"]
+BOUNDS = ("lower", "upper")
+"""The bounds of a count, as a policy names them: `input.bucket.access_count.upper.last_minute`."""
 
 
 @dataclass(frozen=True, slots=True)
