@@ -327,7 +327,7 @@ def test_a_large_state_is_split_into_chunks_that_stores_take() -> None:
     [
         (b"", "cannot be read"),
         (b"\xc1nonsense", "cannot be read"),
-        (encode(Batch(version=3, epoch=1, seq=1, proposed=0, wall=0)), "upgrade it"),
+        (encode(Batch(version=4, epoch=1, seq=1, proposed=0, wall=0)), "upgrade it"),
         (encode(batch(1, 0, hits=[(5, 1, 0)])), "does not hold"),
         (encode(batch(1, 0, strict=[[0, 9]])), "does not hold"),
     ],

@@ -241,6 +241,8 @@ class Grade(enum.StrEnum):
 
     EVENTUAL = "eventual"
     """Decided in local memory, shared within one flush interval."""
+    RESERVED = "reserved"
+    """Taken from a block of hits that is in the shared log already: never overshoots."""
     STRICT = "strict"
     """Placed in the shared log first, decided on the count before it: never overshoots."""
 
@@ -267,11 +269,16 @@ class CounterRead(NamedTuple):
 
     Attributes:
         count_denied: A hit stays counted when the access is denied.
+        thresholds: For each window, the counts T such that the decision may be another one for
+            T + 1, in order; None if they are not known. Empty if nothing is known of any window.
+        block: Most hits that grade `reserved` may append at once.
     """
 
     key: CounterKey
     windows: tuple[Window, ...]
     count_denied: bool = False
+    thresholds: tuple[tuple[int, ...] | None, ...] = ()
+    block: int = 64
 
 
 @dataclass(frozen=True, slots=True)

@@ -254,6 +254,29 @@ class Counters(Protocol):
         ...
 
 
+@runtime_checkable
+class ReservingCounters(Protocol):
+    """Counters that can take hits out of blocks which the log has already (grade `reserved`).
+
+    Where they cannot, `reserved` is done as `strict`, which promises the same.
+    """
+
+    def spend(self, reads: Sequence[CounterRead]) -> Attempt | None:
+        """Count an access with hits that are reserved already. Callable from any thread.
+
+        None if there are none for some read; they are asked for then, where it looks worth it.
+        """
+        ...
+
+    async def attempt_reserved(self, reads: Sequence[CounterRead], *, deadline_s: float) -> Attempt:
+        """Count an access with reserved hits; wait until there are some.
+
+        Raises:
+            CountersUnavailable: The log did not confirm any within `deadline_s` seconds.
+        """
+        ...
+
+
 PolicyInput = dict[str, Any]
 """A policy's input document: a JSON object."""
 

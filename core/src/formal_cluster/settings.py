@@ -102,17 +102,23 @@ class CounterSettings(_Section):
         default=("pre_request",), description="Stages at which an access counts as a hit."
     )
     grade: Grade = Field(default=Grade.EVENTUAL, description="How it agrees with other instances.")
+    block: int = Field(
+        default=64,
+        ge=1,
+        le=4_096,
+        description="Most hits of one subject that a reserved counter appends at once.",
+    )
     count_denied: bool = Field(default=False, description="Whether denied attempts count too.")
     on_degraded: OnDegraded = Field(
         default=OnDegraded.LOCAL,
         description="What it does while the shared state cannot be reached. Default: local for an "
-        "eventual counter, block for a strict one.",
+        "eventual counter, block for a strict or reserved one.",
     )
 
     @model_validator(mode="before")
     @classmethod
-    def _strict_blocks_by_default(cls, data: Any) -> Any:
-        if isinstance(data, dict) and data.get("grade") == Grade.STRICT:
+    def _shared_ones_block_by_default(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("grade") in {Grade.STRICT, Grade.RESERVED}:
             return {"on_degraded": OnDegraded.BLOCK, **data}
         return data
 

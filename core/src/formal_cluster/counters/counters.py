@@ -76,6 +76,7 @@ class LogCounters:
             monotonic_ns=monotonic_ns,
             wall_ns=wall_ns,
             on_work=self._wake_writer,
+            reserve_life_ms=settings.reserve_life_ms,
         )
         archive = Archive(context.store, keys)
         self._reader = LogReader(
@@ -128,6 +129,7 @@ class LogCounters:
         task, self._task = self._task, None
         if task is None:
             return
+        self._ledger.reserver.take_all_back()
         if self._ledger.catch_up.done:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_FLUSH_AT_STOP_S):
@@ -173,13 +175,7 @@ class LogCounters:
             CountersUnavailable: Not caught up with the log, or not confirmed in time.
             InputError: A subject cannot be written to the log.
         """
-        if not self._ledger.catch_up.done:
-            raise CountersUnavailable(
-                "this instance has not caught up with the counter log, so it cannot decide "
-                "strictly yet; see the store's status if this lasts"
-            )
-        if not self._losses.settled():
-            raise CountersUnavailable(UNSETTLED)
+        self._refuse_if_behind()
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Attempt] = loop.create_future()
         self._ledger.place(StrictHit(reads, loop.time() + deadline_s, done))
@@ -192,6 +188,33 @@ class LogCounters:
             if done.done() and not done.cancelled() and done.exception() is None:
                 done.result().cancel()
             raise
+
+    def spend(self, reads: Sequence[CounterRead]) -> Attempt | None:
+        """Count an access with hits that this instance has reserved. Callable from any thread.
+
+        None if there are none for some read; they are asked for then, where that looks worth it.
+
+        Raises:
+            InputError: A subject cannot be written to the log.
+        """
+        return self._ledger.reserver.spend(reads)
+
+    async def attempt_reserved(self, reads: Sequence[CounterRead], *, deadline_s: float) -> Attempt:
+        """Count an access with reserved hits, which are appended first if there are none.
+
+        Raises: as `attempt_strict`.
+        """
+        self._refuse_if_behind()
+        return await self._ledger.reserver.wait(reads, deadline_s=deadline_s)
+
+    def _refuse_if_behind(self) -> None:
+        if not self._ledger.catch_up.done:
+            raise CountersUnavailable(
+                "this instance has not caught up with the counter log, so it cannot decide "
+                "strictly yet; see the store's status if this lasts"
+            )
+        if not self._losses.settled():
+            raise CountersUnavailable(UNSETTLED)
 
     def _empty_state(self) -> State:
         return State(
@@ -206,6 +229,7 @@ class LogCounters:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._tidy_forever())
+                group.create_task(self._ledger.reserver.sweep_forever())
                 group.create_task(self._sessions())
         except Exception:
             self._logger.exception("the counters have a bug and follow the log no longer")

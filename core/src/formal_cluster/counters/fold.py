@@ -88,6 +88,16 @@ class State:
         self.subjects: dict[CounterKey, Hits] = {}
         self.overflow: dict[str, Hits] = {}
         self.restoration = Restoration()
+        self._latest = 0
+
+    @property
+    def newest(self) -> int:
+        """No hit is dated later than this."""
+        return max(self.stamp, self._latest)
+
+    def dated(self, life: int) -> int:
+        """The date of reserved hits that may be spent until `life` from now."""
+        return max(self.log_time + life, self.stamp)
 
     @property
     def stamp(self) -> int:
@@ -144,11 +154,17 @@ class State:
                 return False
         return True
 
-    def apply(self, record: Record, before_strict: Callable[[int], None] | None = None) -> None:
+    def apply(
+        self,
+        record: Record,
+        before_strict: Callable[[int], None] | None = None,
+        before_block: Callable[[int], None] | None = None,
+    ) -> None:
         """Fold a record that `follows`.
 
         Args:
             before_strict: Called with the index of each strict attempt before its hits are added.
+            before_block: The same for each block of reserved hits.
         """
         writer, batch, revision = record
         self.log_time = max(self.log_time, batch.proposed)
@@ -170,6 +186,12 @@ class State:
                 before_strict(attempt)
             for index in indices:
                 self._hit(keys[index], self.log_time, 1)
+        for number, (index, count, life) in enumerate(batch.blocks):
+            if before_block is not None:
+                before_block(number)
+            date = self.dated(life)
+            self._latest = max(self._latest, date)
+            self._hit(keys[index], date, count)
         self._drop_expired(_LOOKS_PER_FOLD + 4 * len(batch.keys))
 
     def skip(self, record: Record) -> None:
@@ -184,6 +206,7 @@ class State:
     def restore(self, key: CounterKey, data: HitsData) -> None:
         """Put in one subject of a snapshot. `log_time` and `resolutions` must be set before."""
         self.subjects[key] = Hits.restore(data)
+        self._latest = max(self._latest, data.lasts[-1])
         self._expiry.schedule(key, data.lasts[-1] + self.resolution(key.counter).keep)
 
     def freeze(self) -> Frozen:

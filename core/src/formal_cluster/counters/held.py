@@ -30,7 +30,7 @@ class Held:
     def put_aside(self, state: State) -> None:
         """Remember one more state. It is not changed any more."""
         self._states.append(state)
-        self.until = max(self.until, state.stamp)
+        self.until = max(self.until, state.newest)
 
     def includes(self, state: State) -> bool:
         """Whether a state is one of those put aside."""

@@ -21,7 +21,8 @@ from formal_cluster.counters.load import Load, StrictHit, check_key
 from formal_cluster.counters.outbox import Outbox
 from formal_cluster.counters.pending import Pending
 from formal_cluster.counters.records import Batch
-from formal_cluster.counters.restoration import UNSETTLED
+from formal_cluster.counters.reserver import Reserver
+from formal_cluster.counters.restoration import LONGEST_LIFE_MS, UNSETTLED
 from formal_cluster.counters.windows import BASE_RESOLUTION
 from formal_cluster.errors import CountersUnavailable
 from formal_cluster.model import Count, CounterKey, CounterRead
@@ -35,6 +36,7 @@ class Ledger:
     Attributes:
         writer: This instance's name in the log.
         catch_up: Whether this is level with the log, and the log's clock.
+        reserver: The reserved hits, and those who wait for some.
         held: What is remembered from before a store loss, until the log has it again.
         life: The life of the log that the state was loaded in; 0 if it was not recorded.
         idle: Whether the writer sleeps until `on_work` is called. Set by the writer under `lock`.
@@ -50,12 +52,14 @@ class Ledger:
         monotonic_ns: Callable[[], int],
         wall_ns: Callable[[], int],
         on_work: Callable[[], None],
+        reserve_life_ms: int = LONGEST_LIFE_MS,
     ) -> None:
         self.lock = threading.Lock()
         self.writer = writer
         self.state = state
         self.outbox = outbox
         self.catch_up = CatchUp()
+        self.reserver = Reserver(self, life_ms=reserve_life_ms)
         self.held: Held | None = None
         self.life = 0
         self.idle = False
@@ -96,7 +100,8 @@ class Ledger:
                 key = read.key
                 subject = self.outbox.pending.get(key)
                 if subject is None:
-                    self._check_key(key)
+                    if key not in self.state.subjects:  # one that the log has is right
+                        check_key(key)
                     subject = self.outbox.admit(key)
                 subjects.append(subject)
                 counts.append(self._counts(read, subject, now, log_now))
@@ -111,7 +116,7 @@ class Ledger:
         with self.lock:
             for subject in pending:
                 self.outbox.permit(subject, at, self.state.resolution(subject.key.counter))
-            self._wake()
+            self.wake()
 
     def deny(self, reads: Sequence[CounterRead], pending: Sequence[Pending], at: int) -> None:
         """An attempt was denied; for `LocalAttempt`."""
@@ -119,7 +124,7 @@ class Ledger:
             for read, subject in zip(reads, pending, strict=True):
                 if read.count_denied:
                     self.outbox.permit(subject, at, self.state.resolution(read.key.counter))
-                    self._wake()
+                    self.wake()
                 else:
                     self.outbox.withdraw(subject)
 
@@ -128,7 +133,7 @@ class Ledger:
         with self.lock:
             for key in keys:
                 self.outbox.refund(key, log_time)
-            self._wake()
+            self.wake()
 
     # ── from the event loop's thread ─────────────────────────────────────────────────────────
 
@@ -173,7 +178,7 @@ class Ledger:
             load = self.outbox.under_way
             position = state.writers.get(self.writer)
             if load and position and (load.epoch, load.seq) == (position.epoch, position.seq):
-                self._settle_unseen(load, position.log_time)
+                self.outbox.settle_unseen(load, position.log_time)
             self.state = state
             self.life = life
             if state.log_time:
@@ -183,6 +188,7 @@ class Ledger:
         """Take no strict decision until caught up again."""
         with self.lock:
             self.catch_up.restart()
+            self.reserver.forget()
             self.outbox.remembrance = None
 
     def open(self, epoch: int) -> Batch:
@@ -202,7 +208,9 @@ class Ledger:
     def take(self, *, epoch: int, seq: int, folded: Future[int]) -> Load:
         """The next batch's content."""
         with self.lock:
-            return self.outbox.take(epoch=epoch, seq=seq, at=self.now(), folded=folded)
+            load = self.outbox.take(epoch=epoch, seq=seq, at=self.now(), folded=folded)
+            self.reserver.fill(load)
+            return load
 
     def batch(self, load: Load) -> Batch:
         """The load as it is to be sent at this moment."""
@@ -289,6 +297,16 @@ class Ledger:
         log_time = self.catch_up.clock.now(self.now())
         return self.held is None and self.state.restoration.over(log_time)
 
+    def count(self, read: CounterRead, now: int, log_now: int) -> list[Count]:
+        """The counts at a log time, with what this instance has not sent yet."""
+        return self._counts(read, self.outbox.pending.get(read.key), now, log_now)
+
+    def wake(self) -> None:
+        """There is something to send."""
+        if self.idle:
+            self.idle = False
+            self._on_work()
+
     def _counts(
         self, read: CounterRead, pending: Pending | None, now: int, log_now: int
     ) -> list[Count]:
@@ -322,17 +340,12 @@ class Ledger:
                 counts.append(_COUNTS[value] if value < _PREPARED else Count(value))
         return counts
 
-    def _check_key(self, key: CounterKey) -> None:
-        # One that the log has is right, and most are.
-        if key not in self.state.subjects:
-            check_key(key)
-
     def _ask_for_new_windows(self, read: CounterRead) -> None:
         lengths = self.state.resolution(read.key.counter).lengths
         for window in read.windows:
             if window.length_ms not in lengths:
                 self.outbox.ask(read.key.counter, window.length_ms)
-                self._wake()
+                self.wake()
 
     def _fold_own(self, record: Record) -> None:
         load, batch = self.outbox.under_way, record.batch
@@ -341,9 +354,15 @@ class Ledger:
             self.outbox.give_back(load, self.state.resolution)
             load = None
         if load is not None and (load.epoch, load.seq) == (batch.epoch, batch.seq):
-            strict, now = load.strict, self.now()
+            strict, blocks, now = load.strict, load.blocks, self.now()
             self.outbox.settle(load)
-            self.state.apply(record, lambda at: self._resolve(strict[at], now))
+            self.state.apply(
+                record,
+                lambda at: self._resolve(strict[at], now),
+                lambda at: self.reserver.grant(blocks[at], load.at, now),
+            )
+            if blocks:
+                self.reserver.serve()
             if not load.folded.done():
                 load.folded.set_result(record.revision)
             if load.remembrance is not None and not load.remembrance.folded.done():
@@ -359,7 +378,7 @@ class Ledger:
             # If it is done, its caller has been told that it could not be decided, or is gone.
             for read in hit.reads:
                 self.outbox.refund(read.key, self.state.stamp)
-            self._wake()
+            self.wake()
             if not hit.done.done():
                 hit.done.set_exception(CountersUnavailable(UNSETTLED))
             return
@@ -370,27 +389,8 @@ class Ledger:
         )
         hit.done.set_result(attempt)
 
-    def _settle_unseen(self, load: Load, log_time: int) -> None:
-        """The load is in the log, but what was before it there has not been seen."""
-        self.outbox.settle(load)
-        for hit in load.strict:
-            for read in hit.reads:
-                self.outbox.refund(read.key, log_time)
-            if not hit.done.done():
-                hit.done.set_exception(
-                    CountersUnavailable(
-                        "the log had to be read anew before the hit's place in it was seen; the "
-                        "hit is taken back, try again"
-                    )
-                )
-
     def _owes_answer(self) -> bool:
         return self.catch_up.owes_answer(self.state.log_time, self.now())
-
-    def _wake(self) -> None:
-        if self.idle:
-            self.idle = False
-            self._on_work()
 
 
 _PREPARED = 1_024

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from formal_cluster.counters.pending import Pending
+from formal_cluster.counters.purse import Purse
 from formal_cluster.counters.records import Batch, Memory
 from formal_cluster.errors import InputError
 from formal_cluster.model import CounterKey, CounterRead
@@ -33,6 +34,20 @@ class StrictHit:
 
 
 @dataclass(slots=True, eq=False)
+class Reservation:
+    """A block of hits on its way.
+
+    Attributes:
+        size: How many; set when it is put into a batch.
+        life: Milliseconds of log time for which they may be spent.
+    """
+
+    purse: Purse
+    size: int
+    life: int
+
+
+@dataclass(slots=True, eq=False)
 class Remembrance:
     """A part of what is re-appended after a store loss.
 
@@ -53,12 +68,14 @@ class Load:
         keys, windows, refunds, hits: As in `Batch`; of `keys` the index.
         pending: The subjects whose hits are in it.
         strict: The strict attempts in it.
+        blocks: The reserved hits in it.
         remembrance: What it re-appends, if anything.
     """
 
     __slots__ = (
         "_keys_bytes",
         "at",
+        "blocks",
         "epoch",
         "folded",
         "hits",
@@ -82,18 +99,19 @@ class Load:
         self.hits: list[tuple[int, int, int]] = []
         self.pending: list[Pending] = []
         self.strict: list[StrictHit] = []
+        self.blocks: list[Reservation] = []
         self.remembrance: Remembrance | None = None
         self._keys_bytes = 0
 
     @property
     def full(self) -> bool:
         """Whether the rest has to wait. What was put in last may be a little too much."""
-        records = len(self.refunds) + len(self.hits) + len(self.strict)
+        records = len(self.refunds) + len(self.hits) + len(self.strict) + len(self.blocks)
         return records >= MAX_RECORDS or self._keys_bytes >= MAX_KEYS_BYTES
 
-    def add_refund(self, key: CounterKey, at: int) -> None:
-        """Take back one hit of log time `at`."""
-        self.refunds.append((self._index(key), 1, at))
+    def add_refund(self, key: CounterKey, count: int, at: int) -> None:
+        """Take back hits of log time `at`."""
+        self.refunds.append((self._index(key), count, at))
 
     def add_pending(self, pending: Pending) -> None:
         """Send a subject's unsent hits."""
@@ -110,6 +128,11 @@ class Load:
             if read.key not in keys:
                 self._index(read.key)
 
+    def add_block(self, block: Reservation) -> None:
+        """Reserve hits."""
+        self._index(block.purse.key)
+        self.blocks.append(block)
+
     def batch(self, *, proposed: int, now: int, wall: int) -> Batch:
         """What to append when it is sent at monotonic time `now`."""
         return Batch(
@@ -123,6 +146,7 @@ class Load:
             refunds=self.refunds,
             hits=self.hits,
             strict=[[self.keys[read.key] for read in hit.reads] for hit in self.strict],
+            blocks=[(self.keys[b.purse.key], b.size, b.life) for b in self.blocks],
             memory=self.remembrance.memory if self.remembrance is not None else None,
         )
 

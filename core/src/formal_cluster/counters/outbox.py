@@ -32,6 +32,7 @@ class Outbox:
         hits: Number of permitted hits that the log has not confirmed.
         under_way: The batch being appended.
         clock_due: The others are to be told the time, with or without hits.
+        blocks_due: Reserved hits are to go into the next batch; whoever takes it adds them.
         remembrance: What is to be re-appended next.
     """
 
@@ -40,19 +41,20 @@ class Outbox:
         self._exact_entries = exact_entries
         self._unsent: dict[Pending, None] = {}
         self._strict: deque[StrictHit] = deque()
-        self._refunds: deque[tuple[CounterKey, int]] = deque()
+        self._refunds: deque[tuple[CounterKey, int, int]] = deque()
         self._windows: set[tuple[str, int]] = set()
         self._to_tidy: list[Pending] = []
         self.pending: dict[CounterKey, Pending] = {}
         self.hits = 0
         self.under_way: Load | None = None
         self.clock_due = False
+        self.blocks_due = False
         self.remembrance: Remembrance | None = None
 
     @property
     def urgent(self) -> bool:
         """Whether somebody waits for the next batch."""
-        return self.clock_due or bool(self._strict)
+        return self.clock_due or self.blocks_due or bool(self._strict)
 
     @property
     def empty(self) -> bool:
@@ -105,9 +107,9 @@ class Outbox:
             )
         self._strict.append(hit)
 
-    def refund(self, key: CounterKey, at: int) -> None:
-        """Take back a hit that is in the log at log time `at`."""
-        self._refunds.append((key, at))
+    def refund(self, key: CounterKey, at: int, count: int = 1) -> None:
+        """Take back hits that are in the log at log time `at`."""
+        self._refunds.append((key, count, at))
 
     def ask(self, counter: str, length: int) -> None:
         """Have everybody keep hits for a window."""
@@ -130,7 +132,7 @@ class Outbox:
         # Newest first: unfair while there is a backlog, but it needs no second queue.
         while self._unsent and not load.full:
             load.add_pending(self._unsent.popitem()[0])
-        self.clock_due = False
+        self.clock_due = self.blocks_due = False
         self.under_way = load
         return load
 
@@ -141,6 +143,23 @@ class Outbox:
             self.hits -= pending.settle()
             self._drop_if_idle(pending)
 
+    def settle_unseen(self, load: Load, log_time: int) -> None:
+        """The batch is in the log, but what was before it there has not been seen.
+
+        Its reserved hits stay: they expire.
+        """
+        self.settle(load)
+        for hit in load.strict:
+            for read in hit.reads:
+                self.refund(read.key, log_time)
+            if not hit.done.done():
+                hit.done.set_exception(
+                    CountersUnavailable(
+                        "the log had to be read anew before the hit's place in it was seen; the "
+                        "hit is taken back, try again"
+                    )
+                )
+
     def give_back(self, load: Load, resolutions: Resolutions) -> None:
         """The batch is not in the log and never will be: queue its content again.
 
@@ -149,7 +168,9 @@ class Outbox:
         self.under_way = None
         keys = list(load.keys)
         self._windows.update(load.windows)
-        self._refunds.extendleft((keys[index], at) for index, _, at in reversed(load.refunds))
+        self._refunds.extendleft(
+            (keys[index], number, at) for index, number, at in reversed(load.refunds)
+        )
         self._strict.extendleft(reversed(load.strict))
         for pending in load.pending:
             pending.settle()

@@ -65,9 +65,11 @@ class Touched(NamedTuple):
         """The strictest grade of the counters touched; None when there are none."""
         grade = None
         for touch in self.counted + self.observed:
-            grade = touch.use.counter.grade
-            if grade is Grade.STRICT:
-                break
+            declared = touch.use.counter.grade
+            if declared is Grade.STRICT:
+                return declared
+            if grade is not Grade.RESERVED:
+                grade = declared
         return grade
 
     def paths(self, on_degraded: OnDegraded) -> list[str]:
@@ -130,7 +132,8 @@ def plan(document: object, stage: Stage, uses: Iterable[CounterUse]) -> Touched:
         if entity is None or not (use.explicit or _is_named_object(use.entity, entity)):
             continue
         key = CounterKey(use.name, _subject(document, use))
-        read = CounterRead(key, use.windows, use.counter.count_denied)
+        counter = use.counter
+        read = CounterRead(key, use.windows, counter.count_denied, use.thresholds, counter.block)
         touch = Touch(use, read)
         (counted if stage in use.counted_at else observed).append(touch)
     return Touched(document, tuple(counted), tuple(observed))
