@@ -45,7 +45,7 @@ class ReservedAttempt:
         self, reserver: Reserver, reads: Sequence[CounterRead], blocks: Sequence[Block]
     ) -> None:
         self.counts = [block.take() for block in blocks]
-        self.revision = min(block.revision for block in blocks)
+        self.revision = min((block.revision for block in blocks), default=0)
         self._reserver = reserver
         self._reads = reads
         self._blocks = blocks
@@ -197,6 +197,7 @@ class Reserver:
             for purse in self._purses.values():
                 for block in purse.close():
                     self._take_back(purse.key, block)
+            self._purses.clear()  # what is on its way is taken back when it arrives
 
     async def sweep_forever(self) -> None:
         """Take back what expires unspent, until cancelled."""
