@@ -312,6 +312,9 @@ class Cluster:
                 condition.counters.stale_ms,
                 condition.peers,
                 condition.reachable,
+                status.unseen(
+                    condition, current_within_ms=self.settings.counters.current_within_ms
+                ),
             )
             self._assessed = now, info
         return info

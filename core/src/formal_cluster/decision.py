@@ -237,7 +237,11 @@ class Decider:
     def _conclude(self, request: _Request, grade: Grade, attempt: Attempt | None) -> Decision:
         """Ask the policies; keep or take back the attempt as they say."""
         try:
-            answer = self._ask(request, attempt.counts if attempt else ())
+            answer = self._ask(
+                request,
+                attempt.counts if attempt else (),
+                in_log_order=grade is not Grade.EVENTUAL,
+            )
         except BaseException:
             if attempt is not None:
                 attempt.cancel()
@@ -250,13 +254,21 @@ class Decider:
             attempt.commit()
         return self._answer(request, grade, answer, attempt.revision)
 
-    def _ask(self, request: _Request, hit_counts: Sequence[Sequence[Count]]) -> _Answer:
+    def _ask(
+        self,
+        request: _Request,
+        hit_counts: Sequence[Sequence[Count]],
+        *,
+        in_log_order: bool = False,
+    ) -> _Answer:
         """Put the counts into the input and let every policy see it."""
         looks = request.touched.looks
         document, readings = request.touched.fill(
             hit_counts,
             self._counters.peek(looks) if looks else (),
             degraded=not request.cluster.reachable,
+            unseen=request.cluster.unseen,
+            in_log_order=in_log_order,
         )
         outcomes = request.policies.evaluate(request.stage, document)
         result, reason = merge(outcomes, self._on_policy_error)
@@ -295,6 +307,7 @@ class Decider:
             grade if readings else None,
             revision if readings else None,
             reason,
+            request.cluster.stale_ms if readings else None,
         )
         seconds = time.perf_counter() - request.began
         for observer in self._observers:

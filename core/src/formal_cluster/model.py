@@ -285,13 +285,23 @@ class CounterRead(NamedTuple):
 class Count:
     """The hits of one key in one window, *without* the attempt that is being decided.
 
+    How current it is stands in what it came with: `Attempt.revision`, `CountersStatus.stale_ms`.
+    One of these is made for each window of each decision, so it holds nothing else.
+
     Attributes:
-        value: Never less than the true number in log time.
+        value: Never less than the true number in log time of the hits that are known of.
         exact: False when `value` was rounded up: the subject is busier than its exact log.
+        doubtful: How many of `value` may have left the window.
     """
 
     value: int
     exact: bool = True
+    doubtful: int = 0
+
+    @property
+    def lower(self) -> int:
+        """The hits that are certainly in the window."""
+        return self.value - self.doubtful
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,6 +315,7 @@ class CountersStatus:
         log_time_ms: The log's clock, milliseconds since the Unix epoch; None before any record.
         subjects: Number of subjects held.
         pending: Hits not yet confirmed by the log.
+        writers: How many instances have counted lately, this one included.
         unsettled: Why no strict decision is made though the log is followed; None if they are.
     """
 
@@ -315,6 +326,7 @@ class CountersStatus:
     subjects: int
     pending: int
     unsettled: str | None = None
+    writers: int = 1
 
 
 # ── policy ───────────────────────────────────────────────────────────────────────────────────
@@ -359,13 +371,23 @@ class ClusterState(enum.StrEnum):
 
 
 class CounterReading(NamedTuple):
-    """One counter value as a policy saw it, the present attempt included where it counts."""
+    """One counter value as a policy saw it, the present attempt included where it counts.
+
+    Attributes:
+        value: Never less than the true number of the hits that are known of.
+        exact: False when `value` was rounded up.
+        lower: Those of `value` that are certainly in the window.
+        upper: The most that it may truly be, if other instances have counted what is not known
+            here. Equal to `value` while that is current, and in the log's order.
+    """
 
     path: str
     key: CounterKey
     window: str
     value: int
-    exact: bool = True
+    exact: bool
+    lower: int
+    upper: int
 
 
 class PolicyOutcome(NamedTuple):
@@ -384,6 +406,7 @@ class Decision(NamedTuple):
         result: The winning policy's result; None when no policy had anything to say.
         grade: The grade it was decided with; None when it read no counter.
         revision: Store revision the counters were current to.
+        stale_ms: How long before the decision that was last known; None if it never was.
         reason: Set when the framework decided, not a policy (error, degraded counter).
     """
 
@@ -396,6 +419,7 @@ class Decision(NamedTuple):
     grade: Grade | None = None
     revision: int | None = None
     reason: str | None = None
+    stale_ms: int | None = None
 
     @property
     def action(self) -> str:

@@ -139,6 +139,12 @@ class CountersSettings(_DriverSection):
         ge=100,
         description="Counters older than this are degraded: each counter's on_degraded applies.",
     )
+    current_within_ms: int = Field(
+        default=2_000,
+        ge=10,
+        description="Counts are taken as current, with .upper equal to the count, if the log was "
+        "confirmed this lately. An idle store does so about once a second.",
+    )
     strict_deadline_ms: int = Field(
         default=2_000, ge=10, description="How long a strict decision may wait for the log."
     )

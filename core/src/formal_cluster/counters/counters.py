@@ -150,6 +150,7 @@ class LogCounters:
                 subjects=len(state.subjects),
                 pending=self._ledger.outbox.hits,
                 unsettled=None if self._ledger.is_settled else UNSETTLED,
+                writers=state.recent_writers(),
             )
 
     def peek(self, reads: Sequence[CounterRead]) -> Sequence[Sequence[Count]]:

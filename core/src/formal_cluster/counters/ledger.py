@@ -335,7 +335,11 @@ class Ledger:
                     remembered += pending.count(now - length)
                 value, rounded = max(value, remembered), True
             if rounded:
-                counts.append(Count(value, exact=False))
+                doubtful = 0 if hits is None else hits.doubtful(log_now - length)
+                doubtful += 0 if pending is None else pending.doubtful(now - length)
+                if shared or self.held is not None:
+                    doubtful = value
+                counts.append(Count(value, exact=False, doubtful=doubtful))
             else:
                 counts.append(_COUNTS[value] if value < _PREPARED else Count(value))
         return counts

@@ -46,6 +46,10 @@ class Pending:
             or (sent is not None and sent.firsts and sent.rounded(after))
         )
 
+    def doubtful(self, after: int) -> int:
+        """How many of `count(after)` may have happened before."""
+        return sum(hits.doubtful(after) for hits in (self.unsent, self.sent) if hits is not None)
+
     @property
     def idle(self) -> bool:
         """Whether there is nothing in any stage."""

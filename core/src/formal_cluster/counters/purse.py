@@ -78,7 +78,7 @@ class Block:
         self.taken += 1
         if not ahead:
             return list(self.before)
-        return [Count(count.value + ahead, count.exact) for count in self.before]
+        return [Count(count.value + ahead, count.exact, count.doubtful) for count in self.before]
 
     def release(self) -> int:
         """Give up tokens that are not worth keeping; how many hits are to be taken back."""

@@ -73,6 +73,8 @@ class CounterUse:
         object.__setattr__(self, "name", f"{self.entity}.{self.counter.name}")
         paths = tuple(f"{self.path}.{window.name}" for window in self.windows)
         object.__setattr__(self, "paths", paths)
+        if not self.thresholds:
+            object.__setattr__(self, "thresholds", (None,) * len(self.windows))
 
     @property
     def path(self) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from formal_cluster.decision_log import reading_as_json
 from formal_cluster.errors import InputError
 from formal_cluster.model import STAGE_BY_NAME
 from formal_cluster.server.bodies import parse_input
@@ -39,13 +40,11 @@ async def decide(request: web.Request) -> web.Response:
         answer["provenance"] = {
             "version": version("formal-cluster"),
             "policies": [outcome.policy for outcome in decision.outcomes],
-            "counters": [
-                {"path": r.path, "subject": r.key.subject, "value": r.value, "exact": r.exact}
-                for r in decision.counters
-            ],
+            "counters": [reading_as_json(reading) for reading in decision.counters],
             "cluster": decision.cluster,
             "grade": decision.grade,
             "revision": decision.revision,
+            "stale_ms": decision.stale_ms,
             "reason": decision.reason,
         }
     if _asked(request, "metrics"):
