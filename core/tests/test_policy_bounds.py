@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from formal_cluster.model import Count, Stage
 from formal_cluster.policy import load_policies, plan
-from formal_cluster.policy.bounds import MOST, limit_of, upper_bound
+from formal_cluster.policy.bounds import MOST, upper_bound
 from formal_cluster.settings import CounterSettings
 
 DOCUMENT = {"user": {"id": "alice"}, "bucket": {"name": "b"}}
@@ -53,9 +53,15 @@ def test_no_truth_is_above_the_upper_bound(limit, held, permitted):
     assert held + 1 + unheard <= upper_bound(held + 1, (limit,), len(permitted))
 
 
-def test_a_limit_is_the_next_threshold_or_the_last_one():
-    assert [5, 5, 100, 100] == [limit_of(n, (5, 100)) for n in (0, 5, 6, 101)]
-    assert [None, None] == [limit_of(3, ()), limit_of(3, None)]
+def test_a_limit_is_the_next_threshold_or_the_last_one(tmp_path):
+    condition = "input.bucket.access_count.last_minute > [5, 100][_]"
+    assert None is filled(policy_set(tmp_path, condition), Count(3))[1][0].limit
+
+    policies = policy_set(
+        tmp_path, "{ some n in [5, 100]; input.bucket.access_count.last_minute > n }"
+    )
+    readings = [filled(policies, Count(n))[1][0] for n in (0, 4, 5, 100)]
+    assert [(5, 4), (5, 0), (100, 94), (100, 0)] == [(r.limit, r.remaining) for r in readings]
 
 
 def test_the_bounds_are_in_the_input_only_if_a_policy_reads_them(tmp_path):

@@ -35,11 +35,13 @@ from formal_cluster.model import (
     STAGE_BY_NAME,
     Capability,
     ClusterState,
+    CounterReading,
     Decision,
     Grade,
     Instance,
     Stage,
     StoreState,
+    Window,
 )
 from formal_cluster.plugins import PluginManager
 from formal_cluster.policy import PolicyHolder
@@ -50,6 +52,7 @@ from formal_cluster.protocols import (
     JournalEntry,
     JournalingStore,
     LeavingStore,
+    ResettingCounters,
     StateStore,
 )
 from formal_cluster.settings import Settings
@@ -251,6 +254,19 @@ class Cluster:
     def counters(self) -> Counters:
         """The counters, for reading them outside a decision."""
         return self._counters
+
+    def reset_ms(self, reading: CounterReading) -> int | None:
+        """When a counter leaves room for the next access, or for one more; milliseconds from now.
+
+        Until as many hits have left the window as must so that an access comes below the limit
+        that this one exceeded; if it did not, until the oldest hit has. As if nobody else came.
+        None if the counter has no known limit, or none that an access can ever be below.
+        """
+        limit = reading.limit
+        if limit is None or not isinstance(self._counters, ResettingCounters):
+            return None
+        window = Window.parse(reading.window)
+        return self._counters.reset_ms(reading.key, window, min(reading.value, limit) - 1)
 
     @property
     def store(self) -> StateStore:

@@ -13,6 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 from formal_cluster.model import (
     Capability,
     Count,
+    CounterKey,
     CounterRead,
     CountersStatus,
     Entry,
@@ -22,6 +23,7 @@ from formal_cluster.model import (
     StoreStatus,
     View,
     WatchUpdate,
+    Window,
 )
 
 
@@ -273,6 +275,18 @@ class ReservingCounters(Protocol):
 
         Raises:
             CountersUnavailable: The log did not confirm any within `deadline_s` seconds.
+        """
+        ...
+
+
+@runtime_checkable
+class ResettingCounters(Protocol):
+    """Counters that can tell when hits will leave a window."""
+
+    def reset_ms(self, key: CounterKey, window: Window, most: int) -> int | None:
+        """Milliseconds until at most `most` hits of a key are in a window; None for never.
+
+        From local memory, as if no further hits came. Callable from any thread.
         """
         ...
 

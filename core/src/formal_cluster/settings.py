@@ -186,6 +186,11 @@ class ServerSettings(_Section):
     port: int = Field(default=8181, ge=0, le=65_535, description="Port; 0 picks a free one.")
     max_body_bytes: int = Field(default=1 << 20, ge=1_024, description="Largest request body.")
     max_depth: int = Field(default=64, ge=4, le=200, description="Deepest nesting of an input.")
+    ratelimit: bool = Field(
+        default=False,
+        description="Whether every decision's answer says what is left of the limits it met, as "
+        "with ?ratelimit: in the answer, and as RateLimit, RateLimit-Policy and Retry-After.",
+    )
     ready_after_seconds: float = Field(
         default=30.0,
         ge=0,

@@ -27,6 +27,7 @@ from formal_cluster.counters.pacing import retries_s
 from formal_cluster.counters.reader import LogReader
 from formal_cluster.counters.reappend import Reappender
 from formal_cluster.counters.records import Batch
+from formal_cluster.counters.reset import leaving_ms
 from formal_cluster.counters.restoration import UNSETTLED
 from formal_cluster.counters.settings import LogCountersSettings
 from formal_cluster.counters.snapshotter import Snapshotter
@@ -38,7 +39,7 @@ from formal_cluster.errors import (
     Unavailable,
 )
 from formal_cluster.hookspecs import CountersContext
-from formal_cluster.model import Count, CounterRead, CountersStatus
+from formal_cluster.model import Count, CounterKey, CounterRead, CountersStatus, Window
 from formal_cluster.protocols import Attempt
 
 _FLUSH_AT_STOP_S = 1.0
@@ -207,6 +208,22 @@ class LogCounters:
         """
         self._refuse_if_behind()
         return await self._ledger.reserver.wait(reads, deadline_s=deadline_s)
+
+    def reset_ms(self, key: CounterKey, window: Window, most: int) -> int | None:
+        """Milliseconds until at most `most` hits of a key are in a window; None for never.
+
+        As if no further ones came. Callable from any thread.
+        """
+        ledger, length = self._ledger, window.length_ms
+        with ledger.lock:
+            now = ledger.now()
+            log_now = ledger.catch_up.clock.now(now)
+            hits, pending = ledger.state.find(key), ledger.outbox.pending.get(key)
+            held = [] if hits is None else [(hits.data(log_now - length), log_now)]
+            if pending is not None:
+                own = (each for each in (pending.sent, pending.unsent) if each is not None)
+                held.extend((each.data(now - length), now) for each in own)
+            return leaving_ms(held, length, most)
 
     def _refuse_if_behind(self) -> None:
         if not self._ledger.catch_up.done:

@@ -1,4 +1,4 @@
-"""How far a count may be from the truth, and how far it is from its limit. Pure."""
+"""How far a count may be from the truth. Pure."""
 
 from __future__ import annotations
 
@@ -24,13 +24,3 @@ def upper_bound(value: int, thresholds: tuple[int, ...] | None, unseen: int | No
     if not thresholds or unseen is None:
         return MOST
     return value + unseen * max(0, thresholds[-1] + 1 - value)
-
-
-def limit_of(value: int, thresholds: tuple[int, ...] | None) -> int | None:
-    """The next count at which a policy may change its mind, or the last one if it is passed.
-
-    None if there is none, or if they are not known.
-    """
-    if not thresholds:
-        return None
-    return next((t for t in thresholds if t >= value), thresholds[-1])

@@ -161,15 +161,15 @@ def _place(
         counts, present, unseen = [Count(0)] * len(counts), 0, 0
     readings: list[CounterReading] = []
     values: dict[str, int | dict[str, int]] = {}
-    for index, (path, window, count) in enumerate(
-        zip(use.paths, read.windows, counts, strict=True)
+    for path, window, known, count in zip(
+        use.paths, read.windows, use.thresholds, counts, strict=True
     ):
         upper = value = values[window.name] = count.value + present
         if unseen != 0:
-            upper = upper_bound(value, use.thresholds[index], unseen)
+            upper = upper_bound(value, known, unseen)
         lower = value - count.doubtful
         readings.append(
-            CounterReading(path, read.key, window.name, value, count.exact, lower, upper)
+            CounterReading(path, read.key, window.name, value, count.exact, lower, upper, known)
         )
     for bound in use.bounds:
         values[bound] = {reading.window: getattr(reading, bound) for reading in readings}

@@ -15,6 +15,7 @@ from aiohttp import web
 from formal_cluster.decision_log import reading_as_json
 from formal_cluster.errors import InputError
 from formal_cluster.model import STAGE_BY_NAME
+from formal_cluster.server import rate_limit
 from formal_cluster.server.bodies import parse_input
 from formal_cluster.server.keys import CLUSTER
 
@@ -47,9 +48,16 @@ async def decide(request: web.Request) -> web.Response:
             "stale_ms": decision.stale_ms,
             "reason": decision.reason,
         }
+    fields: dict[str, str] = {}
+    if cluster.settings.server.ratelimit or _asked(request, "ratelimit"):
+        met = rate_limit.quotas(decision, cluster.reset_ms)
+        answer["ratelimit"] = rate_limit.as_json(met)
+        fields = rate_limit.headers(met, blocked=not decision.permitted)
     if _asked(request, "metrics"):
         answer["metrics"] = {"timer_server_handler_ns": time.perf_counter_ns() - started}
-    return web.Response(body=_encode(answer), content_type="application/json")
+    return web.Response(
+        body=_encode(answer), content_type="application/json", headers=fields or None
+    )
 
 
 def _asked(request: web.Request, name: str) -> bool:
