@@ -143,9 +143,8 @@ class Ledger:
         Raises: as `attempt`.
         """
         with self.lock:
-            subjects = self.state.subjects
             for read in hit.reads:
-                if read.key not in subjects:  # one that the log has is right, and most are
+                if read.key not in self.state.subjects:  # one that the log has is right
                     check_key(read.key)
             self.outbox.place(hit)
 
@@ -335,10 +334,10 @@ class Ledger:
                     remembered += pending.count(now - length)
                 value, rounded = max(value, remembered), True
             if rounded:
-                doubtful = 0 if hits is None else hits.doubtful(log_now - length)
-                doubtful += 0 if pending is None else pending.doubtful(now - length)
-                if shared or self.held is not None:
-                    doubtful = value
+                doubtful = value
+                if not shared and self.held is None:
+                    doubtful = 0 if hits is None else hits.doubtful(log_now - length)
+                    doubtful += 0 if pending is None else pending.doubtful(now - length)
                 counts.append(Count(value, exact=False, doubtful=doubtful))
             else:
                 counts.append(_COUNTS[value] if value < _PREPARED else Count(value))
