@@ -88,12 +88,6 @@ class State:
         self.subjects: dict[CounterKey, Hits] = {}
         self.overflow: dict[str, Hits] = {}
         self.restoration = Restoration()
-        self._latest = 0
-
-    @property
-    def newest(self) -> int:
-        """No hit is dated later than this."""
-        return max(self.stamp, self._latest)
 
     def dated(self, life: int) -> int:
         """The date of reserved hits that may be spent until `life` from now."""
@@ -189,9 +183,7 @@ class State:
         for number, (index, count, life) in enumerate(batch.blocks):
             if before_block is not None:
                 before_block(number)
-            date = self.dated(life)
-            self._latest = max(self._latest, date)
-            self._hit(keys[index], date, count)
+            self._hit(keys[index], self.dated(life), count)
         self._drop_expired(_LOOKS_PER_FOLD + 4 * len(batch.keys))
 
     def skip(self, record: Record) -> None:
@@ -206,7 +198,6 @@ class State:
     def restore(self, key: CounterKey, data: HitsData) -> None:
         """Put in one subject of a snapshot. `log_time` and `resolutions` must be set before."""
         self.subjects[key] = Hits.restore(data)
-        self._latest = max(self._latest, data.lasts[-1])
         self._expiry.schedule(key, data.lasts[-1] + self.resolution(key.counter).keep)
 
     def freeze(self) -> Frozen:
