@@ -124,46 +124,41 @@ class World:
         self.seqs = [0] * len(lags)
         self.admitted = []
 
-    def append(self, index, *, block=0, strict=False):
-        """One record of an instance; what it gets to see of it."""
+    def append(self, index, **content):
+        """One record of an instance, after its refunds; the count before it in the log."""
         instance = self.instances[index]
-        self.seqs[index] += 1
-        refunds, instance.refunds = instance.refunds, []
-        batch = decode(
-            encode(
-                Batch(
-                    epoch=1,
-                    seq=self.seqs[index],
-                    proposed=self.time - instance.lag,
-                    wall=0,
-                    windows=[(KEY.counter, SECOND.length_ms)],
-                    keys=[KEY],
-                    refunds=refunds,
-                    strict=[[0]] if strict else [],
-                    blocks=[(0, block, LIFE)] if block else [],
-                )
-            )
-        )
-        before = []
-
-        def look(_):
-            hits = self.state.find(KEY)
-            after = self.state.log_time - SECOND.length_ms
-            before.append(0 if hits is None else hits.count(after))
-
-        record = Record(f"i{index}", batch, self.state.revision + 1)
-        self.state.apply(record, look, look)
+        if instance.refunds:
+            self._apply(index, refunds=instance.refunds)
+            instance.refunds = []
+        log_time = max(self.state.log_time, self.time - instance.lag)
+        hits = self.state.find(KEY)
+        before = 0 if hits is None else hits.count(log_time - SECOND.length_ms)
+        self._apply(index, **content)
+        assert log_time == self.state.log_time
         return before
 
+    def _apply(self, index, **content):
+        self.seqs[index] += 1
+        batch = Batch(
+            epoch=1,
+            seq=self.seqs[index],
+            proposed=self.time - self.instances[index].lag,
+            wall=0,
+            windows=[(KEY.counter, SECOND.length_ms)],
+            keys=[KEY],
+            **content,
+        )
+        self.state.apply(Record(f"i{index}", decode(encode(batch)), self.state.revision + 1))
+
     def reserve(self, index, size):
-        (before,) = self.append(index, block=size)
+        before = self.append(index, blocks=[(0, size, LIFE)])
         date = self.state.dated(LIFE)
         kept = max(0, min(size, self.limit - before))
         block = Block([Count(before)], size=size, kept=kept, date=date, use_by=1 << 62, revision=1)
         self.instances[index].purse.add(block)
 
     def strict(self, index):
-        (before,) = self.append(index, strict=True)
+        before = self.append(index, strict=[[0]])
         if before + 1 <= self.limit:
             self.admitted.append(self.state.log_time)
         else:
