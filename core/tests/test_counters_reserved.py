@@ -151,6 +151,7 @@ async def test_what_is_not_spent_is_taken_back_and_a_denied_access_leaves_its_to
     attempt.cancel()
 
     await eventually(lambda: 20 == value(counters, read()))
+    await eventually(lambda: not counters._ledger.reserver._purses)
 
 
 async def test_with_count_denied_a_denied_access_keeps_its_hit(instances: Instances) -> None:

@@ -142,6 +142,10 @@ class Purse:
                 left += block.size - block.taken
         return 2 * left <= size
 
+    def next_expiry(self, now: int) -> int:
+        """When to look again for something expired."""
+        return self._blocks[0].use_by + 1 if self._blocks else now + self.life
+
     def close_expired(self, log_now: int, now: int) -> list[Block]:
         """Drop the blocks whose tokens may not be spent any more."""
         closed = [b for b in self._blocks if log_now > b.date or now > b.use_by]

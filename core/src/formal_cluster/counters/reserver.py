@@ -8,6 +8,8 @@ counting in the log until it expires.
 from __future__ import annotations
 
 import asyncio
+import heapq
+import itertools
 from asyncio import Future
 from collections import Counter, deque
 from collections.abc import Sequence
@@ -70,6 +72,8 @@ class Reserver:
         self._purses: dict[CounterKey, Purse] = {}
         self._queue: deque[Purse] = deque()
         self._waiters: deque[_Waiter] = deque()
+        self._to_look_at: list[tuple[int, int, Purse]] = []
+        self._numbers = itertools.count()
 
     # ── the ledger's lock is held ────────────────────────────────────────────────────────────
 
@@ -135,7 +139,6 @@ class Reserver:
                 self._waiters.append(waiter)
             else:
                 waiter.done.set_result(attempt)
-        self._sweep()
 
     def forget(self) -> None:
         """The session is over, and with it everything reserved in it."""
@@ -143,6 +146,7 @@ class Reserver:
             for block in purse.close():
                 block.forgotten = True
         self._purses.clear()
+        self._to_look_at.clear()
         self._queue.clear()
         self._ledger.outbox.blocks_due = False
         self._fail_all(_FORGOTTEN)
@@ -203,7 +207,7 @@ class Reserver:
         """Take back what expires unspent, until cancelled."""
         while True:
             await asyncio.sleep(_SWEEP_EVERY_S)
-            if self._purses:
+            if self._to_look_at:
                 with self._ledger.lock:
                     self._sweep()
 
@@ -243,6 +247,7 @@ class Reserver:
             for block in purse.close():
                 self._take_back(purse.key, block)
         purse = self._purses[read.key] = Purse(read, life=life_ms(read, self._life_ms))
+        self._look_later(purse)
         return purse
 
     def _ask(self, purse: Purse) -> None:
@@ -261,11 +266,23 @@ class Reserver:
     def _sweep(self) -> None:
         now = self._ledger.now()
         log_now = self._ledger.catch_up.clock.now(now)
-        for key, purse in list(self._purses.items()):
+        due = self._to_look_at
+        while due and due[0][0] <= now:
+            _, _, purse = heapq.heappop(due)
+            if self._purses.get(purse.key) is not purse:
+                continue
             for block in purse.close_expired(log_now, now):
-                self._take_back(key, block)
+                self._take_back(purse.key, block)
             if purse.idle(now):
-                del self._purses[key]
+                del self._purses[purse.key]
+            else:
+                self._look_later(purse)
+
+    def _look_later(self, purse: Purse) -> None:
+        """Each purse is looked at again once its first block has expired, so about once a life."""
+        now = self._ledger.now()
+        at = max(purse.next_expiry(now), now + 1)
+        heapq.heappush(self._to_look_at, (at, next(self._numbers), purse))
 
     def _fail_all(self, why: str) -> None:
         while self._waiters:
