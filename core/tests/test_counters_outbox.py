@@ -7,14 +7,14 @@ import itertools
 
 import pytest
 
-from formal_cluster.counters.load import MAX_RECORDS, Load, StrictHit
+from formal_cluster.counters.attempts import StrictHit
+from formal_cluster.counters.load import MAX_RECORDS, Load
 from formal_cluster.counters.outbox import Outbox
 from formal_cluster.counters.pacing import batch_interval_s, retries_s
 from formal_cluster.counters.records import encode
 from formal_cluster.counters.windows import BASE_RESOLUTION, Resolution
 from formal_cluster.errors import CountersUnavailable
 from formal_cluster.model import CounterKey, CounterRead, Window
-from formal_cluster.protocols import Attempt
 
 MINUTE = 60_000
 
@@ -56,7 +56,7 @@ def _future() -> asyncio.Future[int]:
 
 
 def _strict(name: str = "a") -> StrictHit:
-    done: asyncio.Future[Attempt] = asyncio.get_running_loop().create_future()
+    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     return StrictHit([CounterRead(key(name), (Window.parse("last_minute"),))], 0.0, done)
 
 

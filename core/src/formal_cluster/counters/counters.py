@@ -16,12 +16,11 @@ import time
 from collections.abc import Callable, Sequence
 
 from formal_cluster.counters.archive import Archive
+from formal_cluster.counters.attempts import StrictHit
 from formal_cluster.counters.clock import ANSWER_WAIT_S
 from formal_cluster.counters.fold import Gap, State
 from formal_cluster.counters.keys import Keys
 from formal_cluster.counters.ledger import Ledger
-from formal_cluster.counters.load import StrictHit
-from formal_cluster.counters.losses import StoreLosses
 from formal_cluster.counters.outbox import Outbox
 from formal_cluster.counters.pacing import retries_s
 from formal_cluster.counters.reader import LogReader
@@ -106,7 +105,6 @@ class LogCounters:
         self._reappender = Reappender(
             self._ledger, jitter=jitter, wake_writer=self._writer.ring, logger=context.logger
         )
-        self._losses = StoreLosses(self._ledger)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
         self._caught_up = asyncio.Event()
@@ -178,20 +176,22 @@ class LogCounters:
                 "this instance has not caught up with the counter log, so it cannot decide "
                 "strictly yet; see the store's status if this lasts"
             )
-        if not self._losses.settled():
+        if not self._ledger.is_settled:
             raise CountersUnavailable(UNSETTLED)
         loop = asyncio.get_running_loop()
-        done: asyncio.Future[Attempt] = loop.create_future()
-        self._ledger.place(StrictHit(reads, loop.time() + deadline_s, done))
+        done: asyncio.Future[None] = loop.create_future()
+        hit = StrictHit(reads, loop.time() + deadline_s, done)
+        self._ledger.place(hit)
         self._writer.ring()
         if self._deadline_timer is None:
             self._deadline_timer = loop.call_later(_DEADLINES_EVERY_S, self._check_deadlines)
         try:
-            return await done
+            await done
         except asyncio.CancelledError:
             if done.done() and not done.cancelled() and done.exception() is None:
-                done.result().cancel()
+                hit.cancel()
             raise
+        return hit
 
     def _empty_state(self) -> State:
         return State(

@@ -12,6 +12,7 @@ earlier hits may be in there.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import chain
 from typing import NamedTuple
 
 from formal_cluster.counters.expiry import ExpiryWheel
@@ -144,11 +145,11 @@ class State:
                 return False
         return True
 
-    def apply(self, record: Record, before_strict: Callable[[int], None] | None = None) -> None:
+    def apply(self, record: Record, fold_strict: Callable[[], None] | None = None) -> None:
         """Fold a record that `follows`.
 
         Args:
-            before_strict: Called with the index of each strict attempt before its hits are added.
+            fold_strict: Called to add the hits of the strict attempts, one by one with `hit`.
         """
         writer, batch, revision = record
         self.log_time = max(self.log_time, batch.proposed)
@@ -163,13 +164,12 @@ class State:
             self._refund(batch.keys[index], at, count)
         assembled = self.log_time - batch.lag
         for index, count, age in batch.hits:
-            self._hit(batch.keys[index], assembled - age, count)
-        keys = batch.keys
-        for attempt, indices in enumerate(batch.strict):
-            if before_strict is not None:
-                before_strict(attempt)
-            for index in indices:
-                self._hit(keys[index], self.log_time, 1)
+            self.hit(batch.keys[index], assembled - age, count)
+        if fold_strict is not None:
+            fold_strict()
+        else:
+            for index in chain.from_iterable(batch.strict):
+                self.hit(batch.keys[index], self.log_time, 1)
         self._drop_expired(_LOOKS_PER_FOLD + 4 * len(batch.keys))
 
     def skip(self, record: Record) -> None:
@@ -198,7 +198,8 @@ class State:
         """Stop keeping what a frozen view has not read yet."""
         self._frozen = None
 
-    def _hit(self, key: CounterKey, at: int, count: int) -> None:
+    def hit(self, key: CounterKey, at: int, count: int) -> None:
+        """Add hits of the record that is being folded."""
         resolution = self.resolution(key.counter)
         if at <= self.log_time - resolution.keep:
             return

@@ -11,16 +11,16 @@ import threading
 from asyncio import Future
 from collections.abc import Callable, Sequence
 
-from formal_cluster.counters.attempts import LocalAttempt, StrictAttempt
+from formal_cluster.counters.attempts import LocalAttempt, Place, StrictHit
 from formal_cluster.counters.catch_up import CatchUp
 from formal_cluster.counters.fold import Gap, Record, State
 from formal_cluster.counters.frozen import Frozen
 from formal_cluster.counters.held import Held, announcement
 from formal_cluster.counters.keys import LOG_ITSELF
-from formal_cluster.counters.load import Load, StrictHit, check_key
+from formal_cluster.counters.load import Load, check_key
 from formal_cluster.counters.outbox import Outbox
 from formal_cluster.counters.pending import Pending
-from formal_cluster.counters.records import Batch
+from formal_cluster.counters.records import Batch, decode, encode
 from formal_cluster.counters.restoration import UNSETTLED
 from formal_cluster.counters.windows import BASE_RESOLUTION
 from formal_cluster.errors import CountersUnavailable
@@ -137,17 +137,15 @@ class Ledger:
 
         Raises: as `attempt`.
         """
-        with self.lock:
-            subjects = self.state.subjects
-            for read in hit.reads:
-                if read.key not in subjects:  # one that the log has is right, and most are
-                    check_key(read.key)
-            self.outbox.place(hit)
+        subjects = self.state.subjects
+        for read in hit.reads:
+            if read.key not in subjects:  # one that the log has is right, and most are
+                check_key(read.key)
+        self.outbox.place(hit)
 
     def waiting(self) -> list[StrictHit]:
         """The strict attempts not folded yet, also those whose callers have given up."""
-        with self.lock:
-            return self.outbox.waiting
+        return self.outbox.waiting
 
     def adopt(
         self,
@@ -208,6 +206,24 @@ class Ledger:
         """The load as it is to be sent at this moment."""
         now = self.now()
         return load.batch(proposed=self.catch_up.clock.now(now), now=now, wall=self.wall())
+
+    def encode(self, load: Load) -> bytes:
+        """`batch`, encoded."""
+        batch = self.batch(load)
+        value = encode(batch)
+        load.sent = batch, value
+        return value
+
+    def decode(self, value: bytes) -> Batch:
+        """A batch in the log. What this instance has just sent it need not decode.
+
+        Raises:
+            MalformedRecord: Another version wrote it.
+        """
+        load = self.outbox.under_way
+        if load is not None and load.sent is not None and load.sent[1] == value:
+            return load.sent[0]
+        return decode(value)
 
     def fold(self, record: Record) -> None:
         """Apply a record of the log. Duplicates are ignored.
@@ -286,6 +302,8 @@ class Ledger:
     @property
     def is_settled(self) -> bool:
         """Whether the log has all that anybody is known to remember from before a store loss."""
+        if self.held is None and not self.state.restoration.awaited:
+            return True
         log_time = self.catch_up.clock.now(self.now())
         return self.held is None and self.state.restoration.over(log_time)
 
@@ -341,9 +359,8 @@ class Ledger:
             self.outbox.give_back(load, self.state.resolution)
             load = None
         if load is not None and (load.epoch, load.seq) == (batch.epoch, batch.seq):
-            strict, now = load.strict, self.now()
             self.outbox.settle(load)
-            self.state.apply(record, lambda at: self._resolve(strict[at], now))
+            self.state.apply(record, lambda: self._fold_strict(load.strict))
             if not load.folded.done():
                 load.folded.set_result(record.revision)
             if load.remembrance is not None and not load.remembrance.folded.done():
@@ -352,37 +369,43 @@ class Ledger:
             self.state.apply(record)
         self.catch_up.folded_own(batch.epoch)
 
-    def _resolve(self, hit: StrictHit, now: int) -> None:
-        log_time = self.state.log_time
-        settled = self.held is None and self.state.restoration.over(log_time)
-        if hit.done.done() or not settled:
-            # If it is done, its caller has been told that it could not be decided, or is gone.
+    def _fold_strict(self, hits: Sequence[StrictHit]) -> None:
+        """Give each attempt the counts before it, then add it."""
+        state, now = self.state, self.now()
+        log_time, stamp = state.log_time, state.stamp
+        settled = self.held is None and state.restoration.over(log_time)
+        place = Place(self, state.revision, stamp)
+        pending, counts, add = self.outbox.pending, self._counts, state.hit
+        for hit in hits:
+            if settled and not hit.done.done():
+                hit.landed(
+                    place,
+                    [counts(read, pending.get(read.key), now, log_time) for read in hit.reads],
+                )
+            else:
+                # If it is done, its caller has been told that it could not be decided, or is gone.
+                self._refuse(hit, stamp, UNSETTLED)
             for read in hit.reads:
-                self.outbox.refund(read.key, self.state.stamp)
-            self._wake()
-            if not hit.done.done():
-                hit.done.set_exception(CountersUnavailable(UNSETTLED))
-            return
-        pending = self.outbox.pending
-        counts = [self._counts(read, pending.get(read.key), now, log_time) for read in hit.reads]
-        attempt = StrictAttempt(
-            self, hit.reads, counts, revision=self.state.revision, log_time=self.state.stamp
-        )
-        hit.done.set_result(attempt)
+                add(read.key, log_time, 1)
 
     def _settle_unseen(self, load: Load, log_time: int) -> None:
         """The load is in the log, but what was before it there has not been seen."""
         self.outbox.settle(load)
         for hit in load.strict:
-            for read in hit.reads:
-                self.outbox.refund(read.key, log_time)
-            if not hit.done.done():
-                hit.done.set_exception(
-                    CountersUnavailable(
-                        "the log had to be read anew before the hit's place in it was seen; the "
-                        "hit is taken back, try again"
-                    )
-                )
+            self._refuse(
+                hit,
+                log_time,
+                "the log had to be read anew before the hit's place in it was seen; the hit is "
+                "taken back, try again",
+            )
+
+    def _refuse(self, hit: StrictHit, log_time: int, why: str) -> None:
+        """Take an attempt back that is in the log at `log_time`, and tell its caller."""
+        for read in hit.reads:
+            self.outbox.refund(read.key, log_time)
+        self._wake()
+        if not hit.done.done():
+            hit.done.set_exception(CountersUnavailable(why))
 
     def _owes_answer(self) -> bool:
         return self.catch_up.owes_answer(self.state.log_time, self.now())

@@ -3,33 +3,19 @@
 from __future__ import annotations
 
 from asyncio import Future
-from collections.abc import Sequence
+from collections import deque
 from dataclasses import dataclass
 
+from formal_cluster.counters.attempts import StrictHit
 from formal_cluster.counters.pending import Pending
 from formal_cluster.counters.records import Batch, Memory
 from formal_cluster.errors import InputError
-from formal_cluster.model import CounterKey, CounterRead
-from formal_cluster.protocols import Attempt
+from formal_cluster.model import CounterKey
 
 MAX_RECORDS = 4_096
 MAX_KEYS_BYTES = 384 * 1024
 """With this much in keys a batch stays below 512 KiB."""
 MAX_KEY_BYTES = 8 * 1024
-
-
-@dataclass(slots=True, eq=False)
-class StrictHit:
-    """A strict attempt on its way.
-
-    Attributes:
-        deadline: Event loop time at which its caller is told that it could not be decided.
-        done: Gets the attempt once it is folded.
-    """
-
-    reads: Sequence[CounterRead]
-    deadline: float
-    done: Future[Attempt]
 
 
 @dataclass(slots=True, eq=False)
@@ -54,10 +40,12 @@ class Load:
         pending: The subjects whose hits are in it.
         strict: The strict attempts in it.
         remembrance: What it re-appends, if anything.
+        sent: The batch as it was sent last, and its bytes.
     """
 
     __slots__ = (
         "_keys_bytes",
+        "_strict_indices",
         "at",
         "epoch",
         "folded",
@@ -66,6 +54,7 @@ class Load:
         "pending",
         "refunds",
         "remembrance",
+        "sent",
         "seq",
         "strict",
         "windows",
@@ -83,6 +72,8 @@ class Load:
         self.pending: list[Pending] = []
         self.strict: list[StrictHit] = []
         self.remembrance: Remembrance | None = None
+        self.sent: tuple[Batch, bytes] | None = None
+        self._strict_indices: list[list[int]] = []
         self._keys_bytes = 0
 
     @property
@@ -102,13 +93,21 @@ class Load:
             self.hits.append((index, count, self.at - at))
         self.pending.append(pending)
 
-    def add_strict(self, hit: StrictHit) -> None:
-        """Send a strict attempt."""
-        self.strict.append(hit)
-        keys = self.keys
-        for read in hit.reads:
-            if read.key not in keys:
-                self._index(read.key)
+    def take_strict(self, queue: deque[StrictHit]) -> None:
+        """Send strict attempts, as many as fit, without those that nobody waits for any more."""
+        # A hot loop: the calls saved here are a tenth of what a strict hit costs.
+        keys, rows = self.keys, self._strict_indices
+        while queue and len(rows) < MAX_RECORDS and self._keys_bytes < MAX_KEYS_BYTES:
+            hit = queue.popleft()
+            if hit.done.done():
+                continue
+            row = []
+            for read in hit.reads:
+                key = read.key
+                index = keys.get(key)
+                row.append(self._index(key) if index is None else index)
+            rows.append(row)
+            self.strict.append(hit)
 
     def batch(self, *, proposed: int, now: int, wall: int) -> Batch:
         """What to append when it is sent at monotonic time `now`."""
@@ -122,7 +121,7 @@ class Load:
             keys=list(self.keys),
             refunds=self.refunds,
             hits=self.hits,
-            strict=[[self.keys[read.key] for read in hit.reads] for hit in self.strict],
+            strict=self._strict_indices,
             memory=self.remembrance.memory if self.remembrance is not None else None,
         )
 

@@ -6,7 +6,8 @@ counts in the folded state instead. At most one batch is under way.
 While the store is away unsent hits wait. They are merged as `Hits` merges them and expire like any
 others, so they are bounded by subjects, and those by `max_pending`.
 
-Not safe for threads by itself: callers hold the counters' lock.
+Not safe for threads by itself: callers hold the counters' lock. Strict attempts are queued without
+it, as only the event loop's thread comes near their queue.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from asyncio import Future
 from collections import deque
 from collections.abc import Callable
 
-from formal_cluster.counters.load import Load, Remembrance, StrictHit
+from formal_cluster.counters.attempts import StrictHit
+from formal_cluster.counters.load import Load, Remembrance
 from formal_cluster.counters.pending import Pending
 from formal_cluster.counters.windows import Resolution
 from formal_cluster.errors import CountersUnavailable
@@ -121,10 +123,7 @@ class Outbox:
         load.windows.extend(self._windows)
         self._windows.clear()
         load.remembrance, self.remembrance = self.remembrance, None
-        while self._strict and not load.full:
-            hit = self._strict.popleft()
-            if not hit.done.done():
-                load.add_strict(hit)
+        load.take_strict(self._strict)
         while self._refunds and not load.full:
             load.add_refund(*self._refunds.popleft())
         # Newest first: unfair while there is a backlog, but it needs no second queue.
