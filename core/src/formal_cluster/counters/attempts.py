@@ -65,31 +65,25 @@ class StrictHit:
     Attributes:
         reads: What it counts on; empty once it is committed or cancelled.
         deadline: Event loop time at which its caller is told that it could not be decided.
-        done: Done when its fate is known. If that is a place in the log, `counts` are those before
-            it in log order.
+        done: Done when its fate is known. If that is a `place` in the log, `counts` are those
+            before it in log order.
     """
 
     # One object from queue to caller, as there is one of these for each decision.
-    __slots__ = ("_place", "counts", "deadline", "done", "reads")
+    __slots__ = ("counts", "deadline", "done", "place", "reads")
 
     counts: Sequence[Sequence[Count]]
-    _place: Place
+    place: Place
 
     def __init__(self, reads: Sequence[CounterRead], deadline: float, done: Future[None]) -> None:
         self.reads = reads
         self.deadline = deadline
         self.done = done
 
-    def landed(self, place: Place, counts: Sequence[Sequence[Count]]) -> None:
-        """It is in the log."""
-        self._place = place
-        self.counts = counts
-        self.done.set_result(None)
-
     @property
     def revision(self) -> int:
         """Store revision the counts are current to."""
-        return self._place.revision
+        return self.place.revision
 
     def commit(self) -> None:
         """Permitted: the log holds it already."""
@@ -100,4 +94,4 @@ class StrictHit:
         reads, self.reads = self.reads, ()
         keys = [read.key for read in reads if not read.count_denied]
         if keys:
-            self._place.ledger.refund(keys, self._place.log_time)
+            self.place.ledger.refund(keys, self.place.log_time)

@@ -181,10 +181,10 @@ class LogCounters:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
         hit = StrictHit(reads, loop.time() + deadline_s, done)
-        self._ledger.place(hit)
-        self._writer.ring()
-        if self._deadline_timer is None:
-            self._deadline_timer = loop.call_later(_DEADLINES_EVERY_S, self._check_deadlines)
+        if self._ledger.place(hit):  # for the others this has been done
+            self._writer.ring()
+            if self._deadline_timer is None:
+                self._deadline_timer = loop.call_later(_DEADLINES_EVERY_S, self._check_deadlines)
         try:
             await done
         except asyncio.CancelledError:

@@ -200,7 +200,7 @@ class State:
 
     def hit(self, key: CounterKey, at: int, count: int) -> None:
         """Add hits of the record that is being folded."""
-        resolution = self.resolution(key.counter)
+        resolution = self.resolutions.get(key.counter, BASE_RESOLUTION)
         if at <= self.log_time - resolution.keep:
             return
         if at <= self.restoration.until:

@@ -132,8 +132,8 @@ class Ledger:
 
     # ── from the event loop's thread ─────────────────────────────────────────────────────────
 
-    def place(self, hit: StrictHit) -> None:
-        """Queue a strict attempt.
+    def place(self, hit: StrictHit) -> bool:
+        """Queue a strict attempt; whether it is the first one there.
 
         Raises: as `attempt`.
         """
@@ -141,7 +141,7 @@ class Ledger:
         for read in hit.reads:
             if read.key not in subjects:  # one that the log has is right, and most are
                 check_key(read.key)
-        self.outbox.place(hit)
+        return self.outbox.place(hit)
 
     def waiting(self) -> list[StrictHit]:
         """The strict attempts not folded yet, also those whose callers have given up."""
@@ -322,10 +322,11 @@ class Ledger:
             length = window.length_ms
             if length not in lengths:
                 self._ask_for_new_windows(read)
-            value, rounded = 0, False
+            value, rounded = 0, shared
             if hits is not None:
                 value = hits.count(log_now - length)
-                rounded = shared or (bool(hits.firsts) and hits.rounded(log_now - length))
+                if hits.firsts:
+                    rounded = shared or hits.rounded(log_now - length)
             if pending is not None:
                 value += pending.count(now - length)
                 rounded = rounded or pending.rounded(now - length)
@@ -375,17 +376,17 @@ class Ledger:
         log_time, stamp = state.log_time, state.stamp
         settled = self.held is None and state.restoration.over(log_time)
         place = Place(self, state.revision, stamp)
-        pending, counts, add = self.outbox.pending, self._counts, state.hit
+        pending, counts, add = self.outbox.pending.get, self._counts, state.hit
         for hit in hits:
+            reads = hit.reads
             if settled and not hit.done.done():
-                hit.landed(
-                    place,
-                    [counts(read, pending.get(read.key), now, log_time) for read in hit.reads],
-                )
+                hit.place = place
+                hit.counts = [counts(read, pending(read.key), now, log_time) for read in reads]
+                hit.done.set_result(None)
             else:
                 # If it is done, its caller has been told that it could not be decided, or is gone.
                 self._refuse(hit, stamp, UNSETTLED)
-            for read in hit.reads:
+            for read in reads:
                 add(read.key, log_time, 1)
 
     def _settle_unseen(self, load: Load, log_time: int) -> None:

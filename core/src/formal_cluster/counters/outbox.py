@@ -95,17 +95,19 @@ class Outbox:
         pending.open -= 1
         self._drop_if_idle(pending)
 
-    def place(self, hit: StrictHit) -> None:
-        """Queue a strict attempt.
+    def place(self, hit: StrictHit) -> bool:
+        """Queue a strict attempt; whether it is the first one there.
 
         Raises:
             CountersUnavailable: `max_pending` of them wait for the log already.
         """
-        if len(self._strict) >= self._max_pending:
+        before = len(self._strict)
+        if before >= self._max_pending:
             raise CountersUnavailable(
                 f"{self._max_pending} strict attempts wait for the log already (max_pending)"
             )
         self._strict.append(hit)
+        return not before
 
     def refund(self, key: CounterKey, at: int) -> None:
         """Take back a hit that is in the log at log time `at`."""
