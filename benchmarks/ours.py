@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import socket
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
+from operator import methodcaller
 from pathlib import Path
 
+from benchmarks.measure import Operation
 from formal_cluster.cluster import Cluster
 from formal_cluster.model import ClusterState, CounterKey, CounterRead, Window
+from formal_cluster.protocols import Attempt, Counters
 
 SEED_POLICY = """package formal.v2
 
@@ -66,6 +70,19 @@ async def _until_clustered(cluster: Cluster) -> None:
         if time.monotonic() > deadline:
             raise SystemExit(f"the cluster of one did not form: {cluster.status()}")
         await asyncio.sleep(0.05)
+
+
+def strict_hits(counters: Counters) -> Operation:
+    """An operation: the next subject's strict hit. `conclude` it with `commit`."""
+    numbers = itertools.cycle(range(len(_READS)))
+
+    def hit(_caller: int) -> Awaitable[Attempt]:
+        return counters.attempt_strict(_READS[next(numbers)], deadline_s=10)
+
+    return hit
+
+
+commit = methodcaller("commit")
 
 
 def reads(number: int) -> list[CounterRead]:
