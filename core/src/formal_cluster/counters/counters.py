@@ -161,6 +161,13 @@ class LogCounters:
         """
         return self._ledger.attempt(reads)
 
+    def hit(self, read: CounterRead) -> Sequence[Count]:
+        """Count an access in local memory that is permitted anyway. Callable from any thread.
+
+        Raises: as `attempt`.
+        """
+        return self._ledger.hit(read)
+
     async def attempt_strict(self, reads: Sequence[CounterRead], *, deadline_s: float) -> Attempt:
         """Append an access to the log and return the counts before it in log order.
 

@@ -11,7 +11,7 @@ earlier hits may be in there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import chain
 from typing import NamedTuple
 
@@ -145,12 +145,15 @@ class State:
                 return False
         return True
 
-    def apply(self, record: Record, fold_strict: Callable[[], None] | None = None) -> None:
-        """Fold a record that `follows`.
+    def apply(self, record: Record) -> None:
+        """Fold a record that `follows`."""
+        self.begin(record)
+        self.add_hits(record.batch, 0, len(record.batch.hits))
+        self.add_strict(record.batch)
+        self.end(record)
 
-        Args:
-            fold_strict: Called to add the hits of the strict attempts, one by one with `hit`.
-        """
+    def begin(self, record: Record) -> None:
+        """Fold a record that `follows` up to its hits; then come `add_hits`, `add_strict`, `end`."""
         writer, batch, revision = record
         self.log_time = max(self.log_time, batch.proposed)
         self.revision = revision
@@ -162,15 +165,21 @@ class State:
         self.writers[writer] = Position(batch.epoch, batch.seq, self.stamp, revision)
         for index, count, at in batch.refunds:
             self._refund(batch.keys[index], at, count)
-        assembled = self.log_time - batch.lag
-        for index, count, age in batch.hits:
-            self.hit(batch.keys[index], assembled - age, count)
-        if fold_strict is not None:
-            fold_strict()
-        else:
-            for index in chain.from_iterable(batch.strict):
-                self.hit(batch.keys[index], self.log_time, 1)
-        self._drop_expired(_LOOKS_PER_FOLD + 4 * len(batch.keys))
+
+    def add_hits(self, batch: Batch, start: int, end: int) -> None:
+        """Fold some of the batch's hits that were decided already."""
+        keys, hit, assembled = batch.keys, self.hit, self.log_time - batch.lag
+        for index, count, age in batch.hits[start:end]:
+            hit(keys[index], assembled - age, count)
+
+    def add_strict(self, batch: Batch) -> None:
+        """Fold the hits of the strict attempts. It may also be done one by one with `hit`."""
+        for index in chain.from_iterable(batch.strict):
+            self.hit(batch.keys[index], self.log_time, 1)
+
+    def end(self, record: Record) -> None:
+        """The whole record is folded."""
+        self._drop_expired(_LOOKS_PER_FOLD + 4 * len(record.batch.keys))
 
     def skip(self, record: Record) -> None:
         """Take a record as folded that is not to be: what it holds comes in another way."""

@@ -36,14 +36,16 @@ class Load:
     Attributes:
         at: Monotonic time when it was put together.
         folded: Gets the batch's revision when it has come back out of the log.
-        keys, windows, refunds, hits: As in `Batch`; of `keys` the index.
-        pending: The subjects whose hits are in it.
+        keys, windows, refunds: As in `Batch`.
+        hits: As in `Batch`, but times instead of ages.
+        pending: The subjects whose hits are in it, and where theirs end among `hits`.
         strict: The strict attempts in it.
         remembrance: What it re-appends, if anything.
         sent: The batch as it was sent last, and its bytes.
     """
 
     __slots__ = (
+        "_index_of",
         "_keys_bytes",
         "_strict_indices",
         "at",
@@ -60,20 +62,21 @@ class Load:
         "windows",
     )
 
-    def __init__(self, *, epoch: int, seq: int, at: int, folded: Future[int]) -> None:
+    def __init__(self, *, epoch: int, seq: int, folded: Future[int]) -> None:
         self.epoch = epoch
         self.seq = seq
-        self.at = at
+        self.at = 0
         self.folded = folded
         self.windows: list[tuple[str, int]] = []
-        self.keys: dict[CounterKey, int] = {}
+        self.keys: list[CounterKey] = []
         self.refunds: list[tuple[int, int, int]] = []
         self.hits: list[tuple[int, int, int]] = []
-        self.pending: list[Pending] = []
+        self.pending: list[tuple[Pending, int]] = []
         self.strict: list[StrictHit] = []
         self.remembrance: Remembrance | None = None
         self.sent: tuple[Batch, bytes] | None = None
         self._strict_indices: list[list[int]] = []
+        self._index_of: dict[CounterKey, int] = {}
         self._keys_bytes = 0
 
     @property
@@ -82,21 +85,41 @@ class Load:
         records = len(self.refunds) + len(self.hits) + len(self.strict)
         return records >= MAX_RECORDS or self._keys_bytes >= MAX_KEYS_BYTES
 
-    def add_refund(self, key: CounterKey, at: int) -> None:
-        """Take back one hit of log time `at`."""
-        self.refunds.append((self._index(key), 1, at))
+    def take_refunds(self, queue: deque[tuple[CounterKey, int]]) -> None:
+        """Take back hits at log times, as many as fit."""
+        while queue and not self.full:
+            key, at = queue.popleft()
+            self.refunds.append((self._index(key), 1, at))
 
-    def add_pending(self, pending: Pending) -> None:
-        """Send a subject's unsent hits."""
-        index = self._index(pending.key)
-        for at, count in pending.send():
-            self.hits.append((index, count, self.at - at))
-        self.pending.append(pending)
+    def take_pending(self, unsent: dict[Pending, None], most: int) -> bool:
+        """Send subjects' unsent hits, at most of so many; whether more would fit.
+
+        Nothing else may be taken afterwards.
+        """
+        # A hot loop, as `take_strict`. Newest first: unfair while there is a backlog, but it needs
+        # no second queue.
+        keys, hits, index_of = self.keys, self.hits, self._index_of
+        room = MAX_RECORDS - len(self.refunds) - len(self.strict)
+        for _ in range(min(most, len(unsent))):
+            if len(hits) >= room or self._keys_bytes >= MAX_KEYS_BYTES:
+                return False
+            pending = unsent.popitem()[0]
+            key = pending.key
+            index = index_of.get(key) if index_of else None
+            if index is None:
+                index = len(keys)
+                keys.append(key)
+                self._keys_bytes += _bytes(key)
+            for at, count in pending.send():
+                hits.append((index, count, at))
+            self.pending.append((pending, len(hits)))
+        return bool(unsent)
 
     def take_strict(self, queue: deque[StrictHit]) -> None:
         """Send strict attempts, as many as fit, without those that nobody waits for any more."""
         # A hot loop: the calls saved here are a tenth of what a strict hit costs.
-        keys, strict, rows = self.keys, self.strict, self._strict_indices
+        keys, index_of = self.keys, self._index_of
+        strict, rows = self.strict, self._strict_indices
         while queue and len(rows) < MAX_RECORDS and self._keys_bytes < MAX_KEYS_BYTES:
             hit = queue.popleft()
             if hit.done.done():
@@ -104,9 +127,10 @@ class Load:
             row = []
             for read in hit.reads:
                 key = read.key
-                index = keys.get(key)
+                index = index_of.get(key)
                 if index is None:
-                    index = keys[key] = len(keys)
+                    index = index_of[key] = len(keys)
+                    keys.append(key)
                     self._keys_bytes += _bytes(key)
                 row.append(index)
             rows.append(row)
@@ -121,17 +145,18 @@ class Load:
             lag=now - self.at,
             wall=wall,
             windows=self.windows,
-            keys=list(self.keys),
+            keys=self.keys,
             refunds=self.refunds,
-            hits=self.hits,
+            hits=[(index, count, self.at - at) for index, count, at in self.hits],
             strict=self._strict_indices,
             memory=self.remembrance.memory if self.remembrance is not None else None,
         )
 
     def _index(self, key: CounterKey) -> int:
-        index = self.keys.get(key)
+        index = self._index_of.get(key)
         if index is None:
-            index = self.keys[key] = len(self.keys)
+            index = self._index_of[key] = len(self.keys)
+            self.keys.append(key)
             self._keys_bytes += _bytes(key)
         return index
 
