@@ -272,8 +272,7 @@ class CounterRead(NamedTuple):
     count_denied: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Count:
+class Count(NamedTuple):
     """The hits of one key in one window, *without* the attempt that is being decided.
 
     Attributes:

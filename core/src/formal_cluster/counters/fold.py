@@ -153,7 +153,7 @@ class State:
         self.end(record)
 
     def begin(self, record: Record) -> None:
-        """Fold a record that `follows` up to its hits; then come `add_hits`, `add_strict`, `end`."""
+        """Fold a record that `follows` up to its hits; then `add_hits`, `add_strict` and `end`."""
         writer, batch, revision = record
         self.log_time = max(self.log_time, batch.proposed)
         self.revision = revision

@@ -24,7 +24,7 @@ from formal_cluster.errors import CountersUnavailable
 from formal_cluster.model import CounterKey
 
 SLICE = 1_000
-"""Subjects dealt with at a time. They take a millisecond or two: so long others wait for the lock."""
+"""Subjects dealt with at a time: they take a millisecond or two, and so long others wait."""
 
 Resolutions = Callable[[str], Resolution]
 

@@ -55,9 +55,10 @@ class Pending:
 
     def rounded(self, after: int) -> bool:
         """Whether `count(after)` includes hits that may have happened before."""
-        return any(
-            hits is not None and hits.rounded(after) for hits in (self.backlog, self.sent_backlog)
-        )
+        backlog, sent = self.backlog, self.sent_backlog
+        if backlog is not None and backlog.firsts and backlog.rounded(after):
+            return True
+        return sent is not None and bool(sent.firsts) and sent.rounded(after)
 
     @property
     def has_unsent(self) -> bool:
