@@ -26,7 +26,6 @@ class LocalAttempt:
         ledger: Ledger,
         reads: Sequence[CounterRead],
         counts: Sequence[Sequence[Count]],
-        *,
         revision: int,
         pending: Sequence[Pending],
         at: int,

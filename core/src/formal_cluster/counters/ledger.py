@@ -138,9 +138,7 @@ class Ledger:
                 counts.append(counts_of(self, read, subject, now, log_now))
             for subject in subjects:
                 subject.open += 1
-            return LocalAttempt(
-                self, reads, counts, revision=self.state.revision, pending=subjects, at=now
-            )
+            return LocalAttempt(self, reads, counts, self.state.revision, subjects, now)
         finally:
             self.lock.release()
 

@@ -96,9 +96,12 @@ class Outbox:
     def add(self, pending: Pending, at: int, resolution: Resolution) -> None:
         """An access of time `at` counts."""
         self.hits += 1
-        if not pending.times:
+        times = pending.times
+        if not times:
             self.unsent[pending] = None
-        pending.add(at, resolution, self.exact_entries)
+            times.append(at)
+        else:
+            pending.add(at, resolution, self.exact_entries)
 
     def withdraw(self, pending: Pending) -> None:
         """An open attempt was denied."""

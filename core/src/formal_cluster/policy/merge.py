@@ -60,7 +60,10 @@ def merge(
         none did or when a policy's own block won anyway.
     """
     results = [outcome.result for outcome in outcomes if outcome.result is not None]
-    winner = min(results, key=_precedence) if results else None
+    if len(results) > 1:
+        winner = min(results, key=_precedence)
+    else:
+        winner = results[0] if results else None
     if winner is not None and winner["action"] == "block":
         return winner, None
     failures = [f"{o.policy}: {o.error}" for o in outcomes if o.error is not None]
@@ -79,7 +82,7 @@ def framework_block(reason: str) -> Result:
 
 def result_error(result: object) -> str | None:
     """What keeps a stage rule's value from being an outcome; None when it is one."""
-    if not isinstance(result, Mapping):
+    if type(result) is not dict and not isinstance(result, Mapping):
         return f"the rule must give an object with an action, not {result!r:.60}"
     action = result.get("action")
     if not isinstance(action, str):
