@@ -35,7 +35,7 @@ async def one_instance() -> AsyncIterator[tuple[Cluster, int]]:
     with tempfile.TemporaryDirectory() as directory:
         policy = Path(directory) / "policy.rego"
         policy.write_text(SEED_POLICY)
-        client_port, peer_port = _free_ports()
+        client_port, peer_port = free_ports(2)
         settings = {
             "discovery": {
                 "drivers": ["static"],
@@ -56,12 +56,33 @@ async def one_instance() -> AsyncIterator[tuple[Cluster, int]]:
             yield cluster, client_port
 
 
-def _free_ports() -> tuple[int, int]:
-    with (
-        socket.create_server(("127.0.0.1", 0)) as one,
-        socket.create_server(("127.0.0.1", 0)) as two,
-    ):
-        return one.getsockname()[1], two.getsockname()[1]
+@contextlib.asynccontextmanager
+async def client_instance(number: int, client_port: int) -> AsyncIterator[Cluster]:
+    """One of several instances on an etcd that runs already."""
+    with tempfile.TemporaryDirectory() as directory:
+        policy = Path(directory) / "policy.rego"
+        policy.write_text(SEED_POLICY)
+        instance = {"id": f"instance-{number}", "address": "127.0.0.1"}
+        settings = {
+            "discovery": {
+                "drivers": ["static"],
+                "static": {"self": instance["id"], "instances": [instance]},
+            },
+            "store": {"driver": "etcd", "etcd": {"endpoints": [f"http://127.0.0.1:{client_port}"]}},
+            "policy": {"paths": [str(policy)], "reload_seconds": 0},
+        }
+        async with Cluster.from_settings(settings) as cluster:
+            await _until_clustered(cluster)
+            yield cluster
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on."""
+    with contextlib.ExitStack() as stack:
+        servers = [
+            stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)
+        ]
+        return [server.getsockname()[1] for server in servers]
 
 
 async def _until_clustered(cluster: Cluster) -> None:

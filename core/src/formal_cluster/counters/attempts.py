@@ -26,12 +26,12 @@ class LocalAttempt:
         ledger: Ledger,
         reads: Sequence[CounterRead],
         counts: Sequence[Sequence[Count]],
-        revision: int,
         pending: Sequence[Pending],
+        *,
         at: int,
     ) -> None:
         self.counts = counts
-        self.revision = revision
+        self.revision = ledger.state.revision
         self._ledger = ledger
         self._reads = reads
         self._pending = pending

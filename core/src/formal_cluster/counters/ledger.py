@@ -138,7 +138,7 @@ class Ledger:
                 counts.append(counts_of(self, read, subject, now, log_now))
             for subject in subjects:
                 subject.open += 1
-            return LocalAttempt(self, reads, counts, self.state.revision, subjects, now)
+            return LocalAttempt(self, reads, counts, subjects, at=now)
         finally:
             self.lock.release()
 

@@ -60,10 +60,7 @@ def merge(
         none did or when a policy's own block won anyway.
     """
     results = [outcome.result for outcome in outcomes if outcome.result is not None]
-    if len(results) > 1:
-        winner = min(results, key=_precedence)
-    else:
-        winner = results[0] if results else None
+    winner = min(results, key=_precedence) if results else None
     if winner is not None and winner["action"] == "block":
         return winner, None
     failures = [f"{o.policy}: {o.error}" for o in outcomes if o.error is not None]
