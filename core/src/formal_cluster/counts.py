@@ -87,8 +87,7 @@ class CounterRead(NamedTuple):
     block: int = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Count:
+class Count(NamedTuple):
     """The hits of one key in one window, *without* the attempt that is being decided.
 
     How current it is stands in what it came with: `Attempt.revision`, `CountersStatus.stale_ms`.

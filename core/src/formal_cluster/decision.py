@@ -82,7 +82,7 @@ class Decider:
         self._asked_for: tuple[PolicySet | None, tuple[Enricher, ...]] = (None, ())
         self._observers: list[Observer] = []
         # Unique like a UUID at a tenth of its price: random bytes per process, then a number.
-        self._id_prefix = os.urandom(8).hex()
+        self._id_prefix = os.urandom(8).hex() + "-"
         self._id_number = itertools.count(1)
 
     def observe(self, observer: Observer) -> None:
@@ -147,10 +147,11 @@ class Decider:
         policies = self._policies()
         document, failure = self._enrich(stage, given, self._asked(policies))
         touched = plan(document, stage, policies.uses_at(stage))
-        request = _Request(stage, given, policies, touched, self._cluster(), began)
+        cluster = self._cluster()
+        request = _Request(stage, given, policies, touched, cluster, began)
         if failure is not None:
             return self._refuse(request, failure)
-        if not request.cluster.reachable:
+        if not cluster.reachable:
             return self._refusal_without_log(request, {OnDegraded.BLOCK}) or request
         return request
 
@@ -298,7 +299,7 @@ class Decider:
     ) -> Decision:
         result, reason, readings, outcomes = answer
         decision = Decision(
-            f"{self._id_prefix}-{next(self._id_number):012x}",
+            self._id_prefix + "%012x" % next(self._id_number),  # noqa: UP031 - twice as fast
             request.stage,
             result,
             readings,

@@ -247,6 +247,13 @@ class Counters(Protocol):
         """Count an access in local memory (grade `eventual`). Callable from any thread."""
         ...
 
+    def hit(self, read: CounterRead) -> Sequence[Count]:
+        """Count an access that is permitted whatever the counts are; those before it, per window.
+
+        The same as an `attempt` that is committed at once, in one call. Callable from any thread.
+        """
+        ...
+
     async def attempt_strict(self, reads: Sequence[CounterRead], *, deadline_s: float) -> Attempt:
         """Append an access to the log and return the counts before it in log order.
 

@@ -16,12 +16,11 @@ import time
 from collections.abc import Callable, Sequence
 
 from formal_cluster.counters.archive import Archive
+from formal_cluster.counters.attempts import StrictHit
 from formal_cluster.counters.clock import ANSWER_WAIT_S
 from formal_cluster.counters.fold import Gap, State
 from formal_cluster.counters.keys import Keys
 from formal_cluster.counters.ledger import Ledger
-from formal_cluster.counters.load import StrictHit
-from formal_cluster.counters.losses import StoreLosses
 from formal_cluster.counters.outbox import Outbox
 from formal_cluster.counters.pacing import retries_s
 from formal_cluster.counters.reader import LogReader
@@ -108,7 +107,6 @@ class LogCounters:
         self._reappender = Reappender(
             self._ledger, jitter=jitter, wake_writer=self._writer.ring, logger=context.logger
         )
-        self._losses = StoreLosses(self._ledger)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
         self._caught_up = asyncio.Event()
@@ -167,6 +165,13 @@ class LogCounters:
         """
         return self._ledger.attempt(reads)
 
+    def hit(self, read: CounterRead) -> Sequence[Count]:
+        """Count an access in local memory that is permitted anyway. Callable from any thread.
+
+        Raises: as `attempt`.
+        """
+        return self._ledger.hit(read)
+
     async def attempt_strict(self, reads: Sequence[CounterRead], *, deadline_s: float) -> Attempt:
         """Append an access to the log and return the counts before it in log order.
 
@@ -179,17 +184,19 @@ class LogCounters:
         """
         self._refuse_if_behind()
         loop = asyncio.get_running_loop()
-        done: asyncio.Future[Attempt] = loop.create_future()
-        self._ledger.place(StrictHit(reads, loop.time() + deadline_s, done))
-        self._writer.ring()
-        if self._deadline_timer is None:
-            self._deadline_timer = loop.call_later(_DEADLINES_EVERY_S, self._check_deadlines)
+        done: asyncio.Future[None] = loop.create_future()
+        hit = StrictHit(reads, loop.time() + deadline_s, done)
+        if self._ledger.place(hit):  # for the others this has been done
+            self._writer.ring()
+            if self._deadline_timer is None:
+                self._deadline_timer = loop.call_later(_DEADLINES_EVERY_S, self._check_deadlines)
         try:
-            return await done
+            await done
         except asyncio.CancelledError:
             if done.done() and not done.cancelled() and done.exception() is None:
-                done.result().cancel()
+                hit.cancel()
             raise
+        return hit
 
     def spend(self, reads: Sequence[CounterRead]) -> Attempt | None:
         """Count an access with hits that this instance has reserved. Callable from any thread.
@@ -221,8 +228,7 @@ class LogCounters:
             hits, pending = ledger.state.find(key), ledger.outbox.pending.get(key)
             held = [] if hits is None else [(hits.data(log_now - length), log_now)]
             if pending is not None:
-                own = (each for each in (pending.sent, pending.unsent) if each is not None)
-                held.extend((each.data(now - length), now) for each in own)
+                held.extend((data, now) for data in pending.data(now - length))
             return leaving_ms(held, length, most)
 
     def _refuse_if_behind(self) -> None:
@@ -231,7 +237,7 @@ class LogCounters:
                 "this instance has not caught up with the counter log, so it cannot decide "
                 "strictly yet; see the store's status if this lasts"
             )
-        if not self._losses.settled():
+        if not self._ledger.is_settled:
             raise CountersUnavailable(UNSETTLED)
 
     def _empty_state(self) -> State:

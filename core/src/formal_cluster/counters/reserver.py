@@ -16,11 +16,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from formal_cluster.counters.counting import counts_of
 from formal_cluster.counters.load import Load, Reservation, check_key
 from formal_cluster.counters.purse import Block, Purse, block_size, hits_left, life_ms
 from formal_cluster.counters.restoration import UNSETTLED
 from formal_cluster.errors import CountersUnavailable
-from formal_cluster.model import CounterKey, CounterRead
+from formal_cluster.model import Count, CounterKey, CounterRead
 
 if TYPE_CHECKING:
     from formal_cluster.counters.ledger import Ledger
@@ -82,7 +83,7 @@ class Reserver:
         waiting = Counter(
             read.key for waiter in self._waiters if not waiter.done.done() for read in waiter.reads
         )
-        ledger, now = self._ledger, load.at
+        ledger, now = self._ledger, self._ledger.now()
         log_now = ledger.catch_up.clock.now(now)
         writers = ledger.state.recent_writers()
         while self._queue and not load.full:
@@ -91,32 +92,29 @@ class Reserver:
             size = block_size(
                 waiting=waiting[read.key],
                 demand=purse.demand(now),
-                left=hits_left(read, ledger.count(read, now, log_now)),
+                left=hits_left(read, self._counts(read, now, log_now)),
                 most=read.block,
                 writers=writers,
             )
             if size:
-                load.add_block(Reservation(purse, size, purse.life))
+                load.add_block(Reservation(purse, size, purse.life, now))
             else:
                 purse.asked = False
         ledger.outbox.blocks_due = bool(self._queue)
 
-    def grant(self, reservation: Reservation, asked_at: int, now: int) -> None:
-        """A block is about to be folded; what is before it in the log has been.
-
-        Args:
-            asked_at: Monotonic time when its batch was put together.
-        """
+    def grant(self, reservation: Reservation) -> None:
+        """A block is about to be folded; what is before it in the log has been."""
         purse, ledger = reservation.purse, self._ledger
+        now = ledger.now()
         log_time = ledger.state.log_time
-        counts = ledger.count(purse.read, now, log_time)
+        counts = self._counts(purse.read, now, log_time)
         block = Block(
             counts,
             size=reservation.size,
             kept=min(reservation.size, hits_left(purse.read, counts)),
             date=ledger.state.dated(reservation.life),
             # Whoever waits is served now, at the block's own log time, however long it took.
-            use_by=max(asked_at + reservation.life, now),
+            use_by=max(reservation.asked_at + reservation.life, now),
             revision=ledger.state.revision,
         )
         purse.asked = False
@@ -234,6 +232,10 @@ class Reserver:
             if not purse.asked and purse.demand(now) > 1 and purse.runs_low(log_now, now):
                 self._ask(purse)
         return attempt
+
+    def _counts(self, read: CounterRead, now: int, log_now: int) -> list[Count]:
+        pending = self._ledger.outbox.pending.get(read.key)
+        return counts_of(self._ledger, read, pending, now, log_now)
 
     def _purse(self, read: CounterRead) -> Purse:
         purse = self._purses.get(read.key)

@@ -12,7 +12,7 @@ class LogCountersSettings(DriverSettings):
     """`[counters.log]`"""
 
     flush_interval_ms: int = Field(
-        default=10,
+        default=35,
         ge=10,
         description="Shortest time between two batches of eventual hits of one instance, in "
         "milliseconds. Other instances see a hit about this much later.",

@@ -237,7 +237,10 @@ def _first(value: Any, fields: Iterable[str]) -> str | None:
     if isinstance(value, dict):
         for field in fields:
             found = value.get(field)
-            if found is not None:
+            if type(found) is str:  # nearly always; it saves the call
+                if found:
+                    return found
+            elif found is not None:
                 identity = _identity(found)
                 if identity is not None:
                     return identity
