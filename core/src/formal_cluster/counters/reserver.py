@@ -240,8 +240,7 @@ class Reserver:
     def _purse(self, read: CounterRead) -> Purse:
         purse = self._purses.get(read.key)
         if purse is None:
-            if read.key not in self._ledger.state.subjects:  # one that the log has is right
-                check_key(read.key)
+            check_key(read.key)
         elif purse.read.windows is read.windows or purse.read.windows == read.windows:
             purse.read = read
             return purse
