@@ -1,13 +1,15 @@
 """A program for tests: an instance that decides as fast as it can, and says so, until killed.
 
-python counting.py ENDPOINT POLICY ID GRADE
+python counting.py ENDPOINT POLICY ID GRADE GO
 
-It prints a letter for each decision: "a" admitted, "b" blocked.
+It prints "r" when it is ready, waits for the file GO, and then prints a letter for each decision:
+"a" admitted, "b" blocked.
 """
 
 import asyncio
 import logging
 import sys
+from pathlib import Path
 
 from formal_cluster import Cluster
 
@@ -30,10 +32,13 @@ def settings(endpoint, policy, name, grade):
     }
 
 
-async def main(*arguments):
+async def main(*arguments, go):
     logging.disable()
     async with Cluster.from_settings(settings(*arguments)) as cluster:
         while not cluster.status().reachable:
+            await asyncio.sleep(0.01)
+        say("r")
+        while not go.exists():
             await asyncio.sleep(0.01)
         await asyncio.gather(*(call(cluster) for _ in range(CALLERS)))
 
@@ -46,10 +51,14 @@ async def call(cluster):
     }
     while True:
         decision = await cluster.decide_as_declared("pre_request", document)
-        sys.stdout.write("b" if decision.action == "block" else "a")
-        sys.stdout.flush()
+        say("b" if decision.action == "block" else "a")
         await asyncio.sleep(PAUSE_S)
 
 
+def say(letter):
+    sys.stdout.write(letter)
+    sys.stdout.flush()
+
+
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    asyncio.run(main(*sys.argv[1:5], go=Path(sys.argv[5])))

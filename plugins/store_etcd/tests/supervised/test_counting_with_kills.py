@@ -15,7 +15,7 @@ import pytest
 from formal_cluster import Cluster
 from formal_cluster.model import CounterKey, CounterRead, Window
 
-pytestmark = pytest.mark.etcd
+pytestmark = [pytest.mark.etcd, pytest.mark.timeout(180)]
 
 PROGRAM = Path(__file__).parent / "counting.py"
 LIMIT = 2_000
@@ -68,23 +68,30 @@ def counting(etcd_single, tmp_path):
                 for counter in ("bucket.access_count", "user.request_count", "client.request_count")
             )
             policy.write_text(f"package formal.v2\n\n{conditions}\n")
-            instance = Instance(tmp_path, etcd_single.client_url, str(policy), name, grade)
+            instance = Instance(
+                tmp_path, etcd_single.client_url, str(policy), name, grade, str(tmp_path / "go")
+            )
             stack.callback(instance.kill)
             return instance
 
         yield make
 
 
-async def test_a_reserved_limit_holds_whoever_is_killed_with_tokens_in_hand(counting, eventually):
+async def test_a_reserved_limit_holds_whoever_is_killed_with_tokens_in_hand(
+    counting, eventually, tmp_path
+):
     one, two, _ = instances = [counting(name, "reserved") for name in ("one", "two", "three")]
     for instance in instances:
         instance.start()
-    await eventually(lambda: all(i.admitted > 20 for i in instances), within=20)
+    # Nobody counts before all can, or the first one to start would take all there is.
+    await eventually(lambda: all(i.decided == "r" for i in instances), within=60)
+    (tmp_path / "go").touch()
+    await eventually(lambda: all(i.admitted > 20 for i in instances), within=30)
     for victim in (one, two):
         victim.kill()
         victim.start()
     # Everybody alive has been blocked for longer than any token lives.
-    await eventually(lambda: all(i.decided.endswith("b" * 200) for i in instances), within=25)
+    await eventually(lambda: all(i.decided.endswith("b" * 200) for i in instances), within=60)
 
     admitted = sum(instance.admitted for instance in instances)
     assert LIMIT - 3 * BLOCK < admitted <= LIMIT
@@ -92,8 +99,9 @@ async def test_a_reserved_limit_holds_whoever_is_killed_with_tokens_in_hand(coun
 
 @pytest.mark.parametrize("grade", ["strict", "eventual"])
 async def test_a_kill_never_splits_the_counters_of_one_request(
-    counting, etcd_single, eventually, grade
+    counting, etcd_single, eventually, tmp_path, grade
 ):
+    (tmp_path / "go").touch()
     one, two = instances = [counting(name, grade, 1_000_000) for name in ("one", "two")]
     seen: list[int] = []
     settings = {
@@ -113,17 +121,17 @@ async def test_a_kill_never_splits_the_counters_of_one_request(
                 look()
                 await asyncio.sleep(0.0005)
 
-        await eventually(lambda: observer.status().reachable)
+        await eventually(lambda: observer.status().reachable, within=40)
         for instance in instances:
             instance.start()
         watching = asyncio.create_task(watch())
         for victim in (one, two):
             before = look()
-            await eventually(lambda n=before: look() > n + 50, within=20)
+            await eventually(lambda n=before: look() > n + 50, within=40)
             victim.kill()
             victim.start()
         before = look()
-        await eventually(lambda: look() > before + 50, within=20)
+        await eventually(lambda: look() > before + 50, within=40)
         watching.cancel()
         with pytest.raises(asyncio.CancelledError):
             await watching
