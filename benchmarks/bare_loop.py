@@ -1,7 +1,7 @@
 """The floor for strict hits: the least that any log on etcd has to do.
 
-A flusher with one batch in flight overwrites its own key; a watch resolves the batch's futures in
-order. No counting, no time, no errors, no resuming.
+A flusher with one batch in flight overwrites its own key; a watch of everybody's keys resolves the
+batch's futures in order. No counting, no time, no errors, no resuming.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ import msgspec
 class BareLoop:
     """Group-committed appends to one etcd key."""
 
-    def __init__(self, client: aetcd.Client, key: bytes) -> None:
+    def __init__(self, client: aetcd.Client, key: bytes, *, prefix: bytes) -> None:
         self._client = client
         self._key = key
+        self._prefix = prefix
         self._queue: list[tuple[int, asyncio.Future[int]]] = []
         self._in_flight: list[tuple[int, asyncio.Future[int]]] = []
         self._wake = asyncio.Event()
@@ -48,19 +49,23 @@ class BareLoop:
 
     async def watch_forever(self) -> None:
         """Resolve batches as they come back."""
-        watch = await self._client.watch(self._key)
+        watch = await self._client.watch_prefix(self._prefix)
         async for event in watch:
             msgspec.msgpack.decode(event.kv.value)
+            if event.kv.key != self._key:
+                continue
             for position, (_, future) in enumerate(self._in_flight):
                 future.set_result(position)
             self._landed.set()
 
 
 @contextlib.asynccontextmanager
-async def bare_loop(host: str, port: int) -> AsyncIterator[BareLoop]:
-    """A running floor on the etcd at `host:port`."""
+async def bare_loop(
+    host: str, port: int, *, key: bytes = b"/bench/bare/0"
+) -> AsyncIterator[BareLoop]:
+    """A running floor on the etcd at `host:port`. Several with keys of their own see each other."""
     async with aetcd.Client(host, port) as client:
-        loop = BareLoop(client, b"/bench/bare")
+        loop = BareLoop(client, key, prefix=b"/bench/bare/")
         tasks = [asyncio.create_task(loop.watch_forever())]
         await asyncio.sleep(0.2)  # aetcd gives no sign that a watch is established
         tasks.append(asyncio.create_task(loop.flush_forever()))

@@ -7,8 +7,9 @@ import statistics
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-Operation = Callable[[int], Awaitable[None]]
+Operation = Callable[[int], Awaitable[object]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +71,17 @@ def in_process(operation: Callable[[int], object], count: int) -> Sample:
     return sample(latencies, before - begun)
 
 
-async def waiting(operation: Operation, callers: int, seconds: float) -> Sample:
-    """Keep `callers` calls outstanding for `seconds` (closed loop)."""
+async def waiting(
+    operation: Operation,
+    callers: int,
+    seconds: float,
+    conclude: Callable[[Any], object] | None = None,
+) -> Sample:
+    """Keep `callers` calls outstanding for `seconds` (closed loop).
+
+    Args:
+        conclude: Called with each result.
+    """
     clock = time.perf_counter
     latencies: list[float] = []
     begun = clock()
@@ -79,7 +89,9 @@ async def waiting(operation: Operation, callers: int, seconds: float) -> Sample:
 
     async def caller(number: int) -> None:
         while (before := clock()) < end:
-            await operation(number)
+            result = await operation(number)
+            if conclude is not None:
+                conclude(result)
             latencies.append(clock() - before)
 
     await asyncio.gather(*(caller(number) for number in range(callers)))

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import socket
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
+from operator import methodcaller
 from pathlib import Path
 
+from benchmarks.measure import Operation
 from formal_cluster.cluster import Cluster
 from formal_cluster.model import ClusterState, CounterKey, CounterRead, Window
+from formal_cluster.protocols import Attempt, Counters
 
 SEED_POLICY = """package formal.v2
 
@@ -31,7 +35,7 @@ async def one_instance() -> AsyncIterator[tuple[Cluster, int]]:
     with tempfile.TemporaryDirectory() as directory:
         policy = Path(directory) / "policy.rego"
         policy.write_text(SEED_POLICY)
-        client_port, peer_port = _free_ports()
+        client_port, peer_port = free_ports(2)
         settings = {
             "discovery": {
                 "drivers": ["static"],
@@ -52,12 +56,33 @@ async def one_instance() -> AsyncIterator[tuple[Cluster, int]]:
             yield cluster, client_port
 
 
-def _free_ports() -> tuple[int, int]:
-    with (
-        socket.create_server(("127.0.0.1", 0)) as one,
-        socket.create_server(("127.0.0.1", 0)) as two,
-    ):
-        return one.getsockname()[1], two.getsockname()[1]
+@contextlib.asynccontextmanager
+async def client_instance(number: int, client_port: int) -> AsyncIterator[Cluster]:
+    """One of several instances on an etcd that runs already."""
+    with tempfile.TemporaryDirectory() as directory:
+        policy = Path(directory) / "policy.rego"
+        policy.write_text(SEED_POLICY)
+        instance = {"id": f"instance-{number}", "address": "127.0.0.1"}
+        settings = {
+            "discovery": {
+                "drivers": ["static"],
+                "static": {"self": instance["id"], "instances": [instance]},
+            },
+            "store": {"driver": "etcd", "etcd": {"endpoints": [f"http://127.0.0.1:{client_port}"]}},
+            "policy": {"paths": [str(policy)], "reload_seconds": 0},
+        }
+        async with Cluster.from_settings(settings) as cluster:
+            await _until_clustered(cluster)
+            yield cluster
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on."""
+    with contextlib.ExitStack() as stack:
+        servers = [
+            stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)
+        ]
+        return [server.getsockname()[1] for server in servers]
 
 
 async def _until_clustered(cluster: Cluster) -> None:
@@ -68,10 +93,29 @@ async def _until_clustered(cluster: Cluster) -> None:
         await asyncio.sleep(0.05)
 
 
+def strict_hits(counters: Counters) -> Operation:
+    """An operation: the next subject's strict hit. `conclude` it with `commit`."""
+    numbers = itertools.cycle(range(len(_READS)))
+
+    def hit(_caller: int) -> Awaitable[Attempt]:
+        return counters.attempt_strict(_READS[next(numbers)], deadline_s=10)
+
+    return hit
+
+
+commit = methodcaller("commit")
+
+
 def reads(number: int) -> list[CounterRead]:
-    """One subject out of 10,000, last minute."""
-    key = CounterKey("access_count", (f"user{number % 10_000}", "sensitive-bucket"))
-    return [CounterRead(key, _MINUTE)]
+    """One subject out of 10,000, last minute. Made beforehand: that is the caller's part."""
+    return _READS[number % len(_READS)]
+
+
+def _read(number: int) -> CounterRead:
+    return CounterRead(CounterKey("access_count", (f"user{number}", "sensitive-bucket")), _MINUTE)
+
+
+_READS = [[_read(number)] for number in range(10_000)]
 
 
 def document(number: int) -> dict[str, object]:

@@ -15,7 +15,7 @@ from formal_cluster.model import (
     StoreStatus,
 )
 from formal_cluster.server.health import describe
-from formal_cluster.status import ClusterStatus, assess, peers, unreachable
+from formal_cluster.status import ClusterStatus, assess, peers, unreachable, unseen
 
 SHARED = frozenset({Capability.SHARED})
 SERVING = StoreStatus(StoreState.SERVING, stale_ms=10)
@@ -91,3 +91,27 @@ def test_warnings_of_the_store_are_shown_beside_its_state() -> None:
     me = Instance("a", "10.0.0.1")
     status = ClusterStatus(me, ClusterState.CLUSTERED, None, True, store, CURRENT)
     assert ("the certificate expires in 3 days",) == describe(status)["store"]["warnings"]
+
+
+@pytest.mark.parametrize(
+    ("counters", "expected"),
+    [
+        (replace(CURRENT, writers=3), 0),
+        (replace(OLD, writers=3), 2),
+        (replace(OLD, writers=0), 1),
+        (READING, None),
+    ],
+)
+def test_instances_are_unseen_while_the_counts_are_not_current(
+    counters: CountersStatus, expected: int | None
+) -> None:
+    members = tuple(Member(name, "10.0.0.1", Role.VOTER, healthy=True) for name in ("a", "b"))
+    status = ClusterStatus(
+        Instance("a", "10.0.0.1"),
+        ClusterState.DEGRADED,
+        None,
+        False,
+        replace(SERVING, members=members),
+        counters,
+    )
+    assert expected == unseen(status, current_within_ms=2_000)

@@ -207,11 +207,14 @@ def test_strict_attempts_see_those_before_them_in_the_same_batch() -> None:
     reader, seen = state(), []
     record = batch(1, START, hits=[(0, 2, 0)], strict=[[0], [1, 0], [0]])
 
-    def look(_: int) -> None:
+    reader.begin(Record("x", record, 1))
+    reader.add_hits(record, 0, 1)
+    for attempt in record.strict:
         hits = reader.find(KEYS[0])
         seen.append(hits.count(START - MINUTE) if hits else 0)
-
-    reader.apply(Record("x", record, 1), look)
+        for index in attempt:
+            reader.hit(KEYS[index], START, 1)
+    reader.end(Record("x", record, 1))
 
     assert seen == [2, 3, 4]
 
@@ -327,7 +330,7 @@ def test_a_large_state_is_split_into_chunks_that_stores_take() -> None:
     [
         (b"", "cannot be read"),
         (b"\xc1nonsense", "cannot be read"),
-        (encode(Batch(version=3, epoch=1, seq=1, proposed=0, wall=0)), "upgrade it"),
+        (encode(Batch(version=4, epoch=1, seq=1, proposed=0, wall=0)), "upgrade it"),
         (encode(batch(1, 0, hits=[(5, 1, 0)])), "does not hold"),
         (encode(batch(1, 0, strict=[[0, 9]])), "does not hold"),
     ],

@@ -238,6 +238,27 @@ def lost(cluster: Cluster, older: Keyspace, kind: str) -> Keyspace:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+async def test_reserved_hits_outlive_a_loss_and_tokens_do_not(cluster: Cluster, kind: str) -> None:
+    one, two, _ = await cluster.add("one", "two", "three")
+    known = [ALICE[0]._replace(thresholds=((100,),))]
+    older = cluster.copy()
+    for _ in range(10):
+        (one.spend(known) or await one.attempt_reserved(known, deadline_s=5)).commit()
+    await eventually(lambda: min(cluster.values()) >= 10)
+    tokens = one._ledger.reserver._purses[known[0].key]._blocks
+
+    cluster.lose(lost(cluster, older, kind))
+    await cluster.noticed("one", "two", "three")
+    assert not tokens
+    await cluster.restored("one", "two", "three")
+
+    assert min(cluster.values()) >= 10
+    attempt = await two.attempt_reserved(known, deadline_s=5)
+    assert attempt.counts[0][0].value >= 10
+    attempt.cancel()
+
+
+@pytest.mark.parametrize("kind", KINDS)
 async def test_no_acknowledged_strict_hit_is_forgotten_and_none_counts_twice(
     cluster: Cluster, kind: str
 ) -> None:

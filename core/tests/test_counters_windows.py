@@ -85,6 +85,14 @@ class HitsMachine(RuleBasedStateMachine):
                 assert self.hits.count(after) == self.naive.count(after)
 
     @invariant()
+    def leaves_out_what_may_be_older_to_be_certain_of_the_rest(self) -> None:
+        for length in (*RESOLUTION.lengths, *UNASKED):
+            after = self.now - length
+            certain = self.hits.count(after) - self.hits.doubtful(after)
+            assert certain <= self.naive.count(after)
+            assert bool(self.hits.doubtful(after)) == self.hits.rounded(after)
+
+    @invariant()
     def size_is_bounded(self) -> None:
         _, lasts, _ = self.hits.data(-1)
         assert len(lasts) <= RESOLUTION.most_spans + EXACT + 1

@@ -25,7 +25,7 @@ from formal_cluster.model import (
     Stage,
     Window,
 )
-from formal_cluster.policy import load_policies
+from formal_cluster.policy import load_policies, plan
 from formal_cluster.protocols import Enricher
 from formal_cluster.settings import Settings
 from formal_cluster.store_memory import MemoryStateStore, MemoryStore
@@ -197,3 +197,68 @@ def test_merging_never_changes_the_callers_objects() -> None:
     merge_fields(document, {"user": {"tags": {"y": 2}}, "new": 1})
     assert {"user": {"id": "a", "tags": {"x": 1, "y": 2}}, "new": 1} == document
     assert {"user": {"id": "a", "tags": {"x": 1}}} == given
+
+
+DOCUMENT = {"user": {"id": "alice"}, "bucket": {"name": "b"}}
+
+
+async def test_a_reserved_counter_is_decided_by_hits_reserved_before_or_after_a_wait(
+    site: Site,
+) -> None:
+    decider = site.decider(
+        LIMIT.replace("2", "100"), counter=[{"name": "access_count", "grade": "reserved"}]
+    )
+    await site.store.start()
+    await site.counters.start()
+    try:
+        async with asyncio.timeout(5):
+            while not site.counters.status().caught_up:
+                await asyncio.sleep(0.005)
+        with pytest.raises(InputError, match="decide_reserved"):
+            access(decider)
+        decisions = [await decider.decide_as_declared(PRE, DOCUMENT) for _ in range(10)]
+        async with asyncio.timeout(5):
+            while True:  # from the same thread, between the loop's turns
+                await asyncio.sleep(0.01)
+                try:
+                    decisions.append(access(decider))
+                    break
+                except InputError:
+                    continue
+        decisions.append(await decider.decide_reserved(PRE, DOCUMENT))
+    finally:
+        await site.counters.stop()
+
+    assert list(range(1, 13)) == [decision.counters[0].value for decision in decisions]
+    assert {Grade.RESERVED} == {decision.grade for decision in decisions}
+
+
+async def test_a_reserved_counter_out_of_reach_blocks_unless_it_may_go_on_locally(
+    site: Site,
+) -> None:
+    reserved = {"name": "access_count", "grade": "reserved"}
+    decider = site.decider(LIMIT, counter=[reserved])
+    site.cut_off()
+    decision = await decider.decide_as_declared(PRE, DOCUMENT)
+    assert ("block", True) == (decision.action, decision.reason is not None)
+    assert "block" == access(decider).action
+
+    local = site.decider(LIMIT, counter=[{**reserved, "on_degraded": "local"}])
+    assert ["allow", "allow", "block"] == [access(local).action for _ in range(3)]
+    assert "block" == (await local.decide_reserved(PRE, DOCUMENT)).action
+
+
+async def test_strict_goes_before_reserved_and_that_before_eventual(site: Site) -> None:
+    def grade(*grades: str) -> Grade | None:
+        counters = [{"name": f"c{n}", "grade": g} for n, g in enumerate(grades)]
+        conditions = "; ".join(f"input.bucket.c{n}.last_minute > 5" for n in range(len(grades)))
+        rule = f'pre_request := {{"action": "block"}} if {{ {conditions} }}'
+        (site.directory / "p0.rego").write_text(f"package formal.v2\n{rule}\n")
+        read = Settings.model_validate({"counter": counters})
+        policies = load_policies([site.directory], read.counter)
+        return plan(DOCUMENT, PRE, policies.uses_at(PRE)).grade
+
+    assert Grade.RESERVED is grade("eventual", "reserved")
+    assert Grade.RESERVED is grade("reserved", "eventual")
+    assert Grade.STRICT is grade("eventual", "reserved", "strict")
+    assert Grade.EVENTUAL is grade("eventual")

@@ -67,6 +67,7 @@ def test_explain_shows_what_is_read_and_counted():
         "counter input.bucket.access_count: last_minute\n"
         "  eventual, for each user and entity, counted at pre_request\n"
         "  compared: last_minute > 5\n"
+        "  thresholds: last_minute 5\n"
         f"  read at {SEED}:7:29\n"
     ) == out
 
@@ -92,7 +93,10 @@ def test_explain_tells_programs_the_same():
             "grade": "eventual",
             "counted_at": ["pre_request"],
             "read_at": ["pre_request"],
+            "bounds": [],
             "compared": ["last_minute > 5"],
+            "thresholds": {"last_minute": [5]},
+            "escapes": [],
             "locations": [f"{SEED}:7:29"],
         }
     ] == document["counters"]

@@ -57,7 +57,8 @@ def test_the_vendors_policy_is_accepted_as_it_is():
     assert "input.bucket.access_count" == use.path
     assert ["last_minute"] == [window.name for window in use.windows]
     assert [(7, 29)] == [at[1:] for at in use.locations]
-    assert ("last_minute > 5",) == use.thresholds
+    assert ("last_minute > 5",) == use.comparisons
+    assert ((5,),) == use.thresholds
     assert use.explicit
 
 

@@ -124,3 +124,30 @@ def test_a_policy_cannot_tell_that_counters_it_does_not_read_are_absent(
     assert policy_set.evaluate(Stage.PRE_REQUEST, everything) == policy_set.evaluate(
         Stage.PRE_REQUEST, filled
     )
+
+
+@settings(max_examples=100, deadline=None)
+@given(text=policies(), values=st.fixed_dictionaries(dict.fromkeys(PLACES, counts)))
+def test_a_policy_cannot_tell_counts_apart_that_no_threshold_separates(
+    tmp_path_factory, text, values
+):
+    path = tmp_path_factory.getbasetemp() / "thresholds.rego"
+    path.write_text(text)
+    policy_set = load_policies([path], COUNTERS)
+    documents = []
+    for other in (False, True):
+        document = {"user": {"id": "alice"}, "bucket": {"name": "b"}, "table": {"name": "t"}}
+        for use in policy_set.uses:
+            given_counts = dict(zip(WINDOWS, values[use.entity, use.counter.name], strict=True))
+            counter = document[use.entity][use.counter.name] = {}
+            for window, known in zip(use.windows, use.thresholds, strict=True):
+                count = given_counts[window]
+                if other and known is not None:
+                    # As far up as no threshold is passed.
+                    count = min((t for t in known if t >= count), default=10_000)
+                counter[window.name] = count
+        documents.append(document)
+
+    one, other = (policy_set.evaluate(Stage.PRE_REQUEST, document) for document in documents)
+
+    assert one == other

@@ -101,6 +101,8 @@ async def test_provenance_shows_what_the_policy_saw(api: Api) -> None:
     assert 200 == status
     seen = body["provenance"]["counters"]
     assert [("input.bucket.access_count.last_minute", 1)] == [(c["path"], c["value"]) for c in seen]
+    assert [(1, 1, True)] == [(c["lower"], c["upper"], c["exact"]) for c in seen]
+    assert body["provenance"]["stale_ms"] >= 0
     assert body["metrics"]["timer_server_handler_ns"] > 0
 
 

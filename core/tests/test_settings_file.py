@@ -209,7 +209,7 @@ def test_a_variable_overrides_the_hyphenated_table_of_the_file(write):
         (
             '[[counter]]\nname = "a"\n[[counter]]\nname = "b"\ngrade = "srict"',
             5,
-            "counter[1].grade: should be 'eventual' or 'strict', not \"srict\"",
+            "counter[1].grade: should be 'eventual', 'reserved' or 'strict', not \"srict\"",
         ),
     ],
 )

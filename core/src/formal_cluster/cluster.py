@@ -35,11 +35,13 @@ from formal_cluster.model import (
     STAGE_BY_NAME,
     Capability,
     ClusterState,
+    CounterReading,
     Decision,
     Grade,
     Instance,
     Stage,
     StoreState,
+    Window,
 )
 from formal_cluster.plugins import PluginManager
 from formal_cluster.policy import PolicyHolder
@@ -50,6 +52,7 @@ from formal_cluster.protocols import (
     JournalEntry,
     JournalingStore,
     LeavingStore,
+    ResettingCounters,
     StateStore,
 )
 from formal_cluster.settings import Settings
@@ -185,12 +188,13 @@ class Cluster:
 
     def _refuse_strict_counters_without_support(self, has: frozenset[Capability]) -> None:
         needed = {Capability.LINEARIZABLE_WRITES, Capability.COMPARE_AND_SWAP, Capability.WATCH}
-        strict = [c.name for c in self.settings.counter if c.grade is Grade.STRICT]
+        strict = [c for c in self.settings.counter if c.grade is not Grade.EVENTUAL]
         if strict and not needed <= has:
             missing = ", ".join(sorted(needed - has))
             raise ConfigError(
-                f"counter {strict[0]!r} is strict but the store {self.settings.store.driver!r} "
-                f'does not declare: {missing}; choose another store or grade = "eventual"'
+                f"counter {strict[0].name!r} is {strict[0].grade} but the store "
+                f"{self.settings.store.driver!r} does not declare: {missing}; choose another store "
+                'or grade = "eventual"'
             )
 
     @staticmethod
@@ -200,11 +204,14 @@ class Cluster:
     # ── decisions ────────────────────────────────────────────────────────────────────────────
 
     def decide(self, stage: Stage | str, document: Mapping[str, Any]) -> Decision:
-        """Decide in local memory, every counter taken as `eventual`. Callable from any thread.
+        """Decide at once, in local memory. Callable from any thread.
+
+        A counter declared `reserved` is decided by hits that this instance has reserved before.
 
         Raises:
-            InputError: The input cannot be decided on, or it touches a counter declared strict:
-                then only `decide_strict` or `decide_as_declared` may decide.
+            InputError: The input cannot be decided on, or it touches a counter that only one of the
+                other methods may decide: one declared strict (`strict_counter`), or a reserved one
+                of which no hits are reserved at the moment (`nothing_reserved`).
         """
         return self._decider.decide(_stage(stage), document)
 
@@ -216,8 +223,21 @@ class Cluster:
         """
         return await self._decider.decide_strict(_stage(stage), document)
 
+    async def decide_reserved(self, stage: Stage | str, document: Mapping[str, Any]) -> Decision:
+        """Decide by hits reserved in the shared log, for every counter: no overshoot either.
+
+        Waits for the log only when none are reserved: on the first accesses of a subject, and when
+        its limit is near.
+
+        Raises:
+            InputError: The input cannot be decided on.
+        """
+        return await self._decider.decide_reserved(_stage(stage), document)
+
     async def decide_as_declared(self, stage: Stage | str, document: Mapping[str, Any]) -> Decision:
-        """Decide with the grade of the counters that the request touches, the strictest wins.
+        """Decide with the grade of the counters that the request touches.
+
+        If they have several, strict goes before reserved, and that before eventual.
 
         Raises:
             InputError: The input cannot be decided on.
@@ -234,6 +254,19 @@ class Cluster:
     def counters(self) -> Counters:
         """The counters, for reading them outside a decision."""
         return self._counters
+
+    def reset_ms(self, reading: CounterReading) -> int | None:
+        """When a counter leaves room for the next access, or for one more; milliseconds from now.
+
+        Until as many hits have left the window as must so that an access comes below the limit
+        that this one exceeded; if it did not, until the oldest hit has. As if nobody else came.
+        None if the counter has no known limit, or none that an access can ever be below.
+        """
+        limit = reading.limit
+        if limit is None or not isinstance(self._counters, ResettingCounters):
+            return None
+        window = Window.parse(reading.window)
+        return self._counters.reset_ms(reading.key, window, min(reading.value, limit) - 1)
 
     @property
     def store(self) -> StateStore:
@@ -295,6 +328,9 @@ class Cluster:
                 condition.counters.stale_ms,
                 condition.peers,
                 condition.reachable,
+                status.unseen(
+                    condition, current_within_ms=self.settings.counters.current_within_ms
+                ),
             )
             self._assessed = now, info
         return info

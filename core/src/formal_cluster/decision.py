@@ -1,6 +1,6 @@
 """One request's way: enrichment → counters → policy → decision.
 
-Both grades take the same steps and differ in one: how the access is counted before the policy sees
+All grades take the same steps and differ in one: how the access is counted before the policy sees
 the counts. An access that is denied afterwards is taken back, unless its counter says
 `count_denied`.
 """
@@ -29,10 +29,12 @@ from formal_cluster.model import (
     Stage,
 )
 from formal_cluster.policy import PolicySet, Touched, framework_block, merge, plan
-from formal_cluster.protocols import Attempt, Counters, Enricher
+from formal_cluster.protocols import Attempt, Counters, Enricher, ReservingCounters
 from formal_cluster.settings import Settings
 
 _log = logging.getLogger(__name__)
+_NOT_LOCALLY = frozenset({OnDegraded.BLOCK, OnDegraded.LOCAL})
+"""Whoever forces a grade does not want the local count that a counter may fall back to."""
 
 Observer = Callable[[Decision, Mapping[str, Any], float], None]
 """Called after each decision with it, the caller's input, and the seconds it took."""
@@ -74,31 +76,43 @@ class Decider:
         self._deadline_s = settings.counters.strict_deadline_ms / 1000
         self._policies = policies
         self._counters = counters
+        self._reserving = counters if isinstance(counters, ReservingCounters) else None
         self._enrichers = tuple(enrichers)
         self._cluster = cluster
         self._asked_for: tuple[PolicySet | None, tuple[Enricher, ...]] = (None, ())
         self._observers: list[Observer] = []
         # Unique like a UUID at a tenth of its price: random bytes per process, then a number.
-        self._id_prefix = os.urandom(8).hex()
+        self._id_prefix = os.urandom(8).hex() + "-"
         self._id_number = itertools.count(1)
 
     def observe(self, observer: Observer) -> None:
         """Call `observer` after each decision, in the thread that decided."""
         self._observers.append(observer)
 
-    # ── the three ways to ask ────────────────────────────────────────────────────────────────
+    # ── the ways to ask ──────────────────────────────────────────────────────────────────────
 
     def decide(self, stage: Stage, document: Mapping[str, Any]) -> Decision:
         """Decide in local memory. See `Cluster.decide`."""
         request = self._begin(stage, document)
         if isinstance(request, Decision):
             return request
-        if request.touched.grade is Grade.STRICT:
+        grade = request.touched.grade
+        if grade is Grade.STRICT:
             raise InputError(
                 "the request touches a counter declared strict, which local memory cannot decide; "
                 "use decide_strict or decide_as_declared",
                 code="strict_counter",
             )
+        if grade is Grade.RESERVED:
+            decision = self._decide_at_once(request, grade)
+            if decision is not None:
+                return decision
+            if request.cluster.reachable:
+                raise InputError(
+                    "the request touches a counter declared reserved, and this instance holds no "
+                    "reserved hit for it now; use decide_reserved or decide_as_declared",
+                    code="nothing_reserved",
+                )
         return self._decide_locally(request)
 
     async def decide_strict(self, stage: Stage, document: Mapping[str, Any]) -> Decision:
@@ -106,16 +120,23 @@ class Decider:
         request = self._begin(stage, document)
         if isinstance(request, Decision):
             return request
-        # Whoever asks for strict does not want the local count that the counter falls back to.
-        return await self._decide_in_log(request, {OnDegraded.BLOCK, OnDegraded.LOCAL})
+        return await self._decide_in_log(request, Grade.STRICT, _NOT_LOCALLY)
+
+    async def decide_reserved(self, stage: Stage, document: Mapping[str, Any]) -> Decision:
+        """Decide by reserved hits. See `Cluster.decide_reserved`."""
+        request = self._begin(stage, document)
+        if isinstance(request, Decision):
+            return request
+        return await self._decide_in_log(request, Grade.RESERVED, _NOT_LOCALLY)
 
     async def decide_as_declared(self, stage: Stage, document: Mapping[str, Any]) -> Decision:
         """Decide with the strictest grade touched. See `Cluster.decide_as_declared`."""
         request = self._begin(stage, document)
         if isinstance(request, Decision):
             return request
-        if request.touched.grade is Grade.STRICT:
-            return await self._decide_in_log(request, {OnDegraded.BLOCK})
+        grade = request.touched.grade
+        if grade is Grade.STRICT or grade is Grade.RESERVED:
+            return await self._decide_in_log(request, grade, {OnDegraded.BLOCK})
         return self._decide_locally(request)
 
     # ── the steps ────────────────────────────────────────────────────────────────────────────
@@ -126,10 +147,11 @@ class Decider:
         policies = self._policies()
         document, failure = self._enrich(stage, given, self._asked(policies))
         touched = plan(document, stage, policies.uses_at(stage))
-        request = _Request(stage, given, policies, touched, self._cluster(), began)
+        cluster = self._cluster()
+        request = _Request(stage, given, policies, touched, cluster, began)
         if failure is not None:
             return self._refuse(request, failure)
-        if not request.cluster.reachable:
+        if not cluster.reachable:
             return self._refusal_without_log(request, {OnDegraded.BLOCK}) or request
         return request
 
@@ -169,32 +191,58 @@ class Decider:
         return self._conclude(request, Grade.EVENTUAL, attempt)
 
     async def _decide_in_log(
-        self, request: _Request, refuse_without: AbstractSet[OnDegraded]
+        self, request: _Request, grade: Grade, refuse_without: AbstractSet[OnDegraded]
     ) -> Decision:
-        """Count in the shared log: grade `strict`; without it, as `refuse_without` says."""
-        hits = request.touched.hits
-        if not hits:
-            return self._conclude(request, Grade.STRICT, None)
+        """Count in the shared log, hit by hit or by blocks; without it, as `refuse_without` says.
+
+        Args:
+            grade: `strict` or `reserved`.
+        """
+        decision = self._decide_at_once(request, grade)
+        if decision is not None:
+            return decision
         if request.cluster.reachable:
-            # Who is blocked already writes nothing: an attempt would only be taken back again.
-            if not any(hit.count_denied for hit in hits):
-                glance = self._ask(request, self._counters.peek(hits))
-                if _is_block(glance.result):
-                    return self._answer(request, Grade.STRICT, glance, self._revision())
+            hits = request.touched.hits
+            reserving = self._reserving if grade is Grade.RESERVED else None
             try:
-                attempt = await self._counters.attempt_strict(hits, deadline_s=self._deadline_s)
+                if reserving is not None:
+                    attempt = await reserving.attempt_reserved(hits, deadline_s=self._deadline_s)
+                else:
+                    attempt = await self._counters.attempt_strict(hits, deadline_s=self._deadline_s)
             except CountersUnavailable as error:
                 _log.warning("the log did not answer in time", extra={"error": str(error)})
             else:
-                return self._conclude(request, Grade.STRICT, attempt)
+                return self._conclude(request, grade, attempt)
         return self._refusal_without_log(request, refuse_without) or self._decide_locally(
             request._replace(cluster=replace(request.cluster, reachable=False))
         )
 
+    def _decide_at_once(self, request: _Request, grade: Grade) -> Decision | None:
+        """Decide without waiting for the log, if that is as good; else None."""
+        hits = request.touched.hits
+        if not hits:
+            return self._conclude(request, grade, None)
+        if not request.cluster.reachable:
+            return None
+        if grade is Grade.RESERVED and self._reserving is not None:
+            attempt = self._reserving.spend(hits)
+            if attempt is not None:
+                return self._conclude(request, grade, attempt)
+        # Who is blocked already writes nothing: an attempt would only be taken back again.
+        if not any(hit.count_denied for hit in hits):
+            glance = self._ask(request, self._counters.peek(hits))
+            if _is_block(glance.result):
+                return self._answer(request, grade, glance, self._revision())
+        return None
+
     def _conclude(self, request: _Request, grade: Grade, attempt: Attempt | None) -> Decision:
         """Ask the policies; keep or take back the attempt as they say."""
         try:
-            answer = self._ask(request, attempt.counts if attempt else ())
+            answer = self._ask(
+                request,
+                attempt.counts if attempt else (),
+                in_log_order=grade is not Grade.EVENTUAL,
+            )
         except BaseException:
             if attempt is not None:
                 attempt.cancel()
@@ -207,13 +255,21 @@ class Decider:
             attempt.commit()
         return self._answer(request, grade, answer, attempt.revision)
 
-    def _ask(self, request: _Request, hit_counts: Sequence[Sequence[Count]]) -> _Answer:
+    def _ask(
+        self,
+        request: _Request,
+        hit_counts: Sequence[Sequence[Count]],
+        *,
+        in_log_order: bool = False,
+    ) -> _Answer:
         """Put the counts into the input and let every policy see it."""
         looks = request.touched.looks
         document, readings = request.touched.fill(
             hit_counts,
             self._counters.peek(looks) if looks else (),
             degraded=not request.cluster.reachable,
+            unseen=request.cluster.unseen,
+            in_log_order=in_log_order,
         )
         outcomes = request.policies.evaluate(request.stage, document)
         result, reason = merge(outcomes, self._on_policy_error)
@@ -243,7 +299,7 @@ class Decider:
     ) -> Decision:
         result, reason, readings, outcomes = answer
         decision = Decision(
-            f"{self._id_prefix}-{next(self._id_number):012x}",
+            self._id_prefix + "%012x" % next(self._id_number),  # noqa: UP031 - twice as fast
             request.stage,
             result,
             readings,
@@ -252,6 +308,7 @@ class Decider:
             grade if readings else None,
             revision if readings else None,
             reason,
+            request.cluster.stale_ms if readings else None,
         )
         seconds = time.perf_counter() - request.began
         for observer in self._observers:

@@ -19,12 +19,24 @@ from typing import IO, Any
 import msgspec
 
 from formal_cluster.errors import ConfigError
-from formal_cluster.model import Decision
+from formal_cluster.model import CounterReading, Decision
 
 _log = logging.getLogger(__name__)
 _QUEUE_LINES = 100_000
 
 _Entry = tuple[float, Decision, Mapping[str, Any]]
+
+
+def reading_as_json(reading: CounterReading) -> dict[str, Any]:
+    """A counter as the decision log and `?provenance` show it."""
+    return {
+        "path": reading.path,
+        "subject": reading.key.subject,
+        "value": reading.value,
+        "exact": reading.exact,
+        "lower": reading.lower,
+        "upper": reading.upper,
+    }
 
 
 class DecisionLog:
@@ -84,10 +96,7 @@ class DecisionLog:
             "input": document,
             "path": f"formal/v2/{decision.stage}",
             "action": decision.action,
-            "counters": [
-                {"path": r.path, "subject": r.key.subject, "value": r.value, "exact": r.exact}
-                for r in decision.counters
-            ],
+            "counters": [reading_as_json(reading) for reading in decision.counters],
             "policies": [
                 {"policy": o.policy, "result": o.result, "error": o.error}
                 for o in decision.outcomes
@@ -96,6 +105,7 @@ class DecisionLog:
             "cluster": decision.cluster,
             "grade": decision.grade,
             "revision": decision.revision,
+            "stale_ms": decision.stale_ms,
         }
         if decision.result is not None:
             line["result"] = decision.result

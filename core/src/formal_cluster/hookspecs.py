@@ -124,12 +124,15 @@ class ClusterInfo:
         peers: Other members that are not known to be unhealthy.
         reachable: Whether the counters' log is followed and current. A store that is not shared
             may be reachable while the instance is standalone.
+        unseen: How many other instances may have counted what is not known here: 0 while the
+            counters are current, None if that is not known.
     """
 
     state: ClusterState
     stale_ms: int | None
     peers: int
     reachable: bool
+    unseen: int | None = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,18 @@ The data's way: `View` (discovery) → `Entry`, `WatchUpdate` (store) → `Count
 from __future__ import annotations
 
 import enum
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
-from formal_cluster.errors import ConfigError
+from formal_cluster.counts import BOUNDS as BOUNDS
+from formal_cluster.counts import Count as Count
+from formal_cluster.counts import CounterKey as CounterKey
+from formal_cluster.counts import CounterRead as CounterRead
+from formal_cluster.counts import CountersStatus as CountersStatus
+from formal_cluster.counts import Grade as Grade
+from formal_cluster.counts import OnDegraded as OnDegraded
+from formal_cluster.counts import Window as Window
 
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
 """A JSON value. Counters are always `int`: Rego orders strings above numbers."""
@@ -201,113 +207,6 @@ class StoreStatus:
     warnings: tuple[str, ...] = ()
 
 
-# ── counters ─────────────────────────────────────────────────────────────────────────────────
-
-_UNIT_MS = {"second": 1_000, "minute": 60_000, "hour": 3_600_000, "day": 86_400_000}
-_WINDOW = re.compile(r"last_(?:([1-9]\d{0,6})_)?(second|minute|hour|day)(s?)\Z")
-_LONGEST_WINDOW_MS = 31 * _UNIT_MS["day"]
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """A sliding window that ends now: `last_minute`, `last_10_seconds`, …"""
-
-    name: str
-    length_ms: int
-
-    @classmethod
-    def parse(cls, name: str) -> Window:
-        """Read a window's name: `last_<unit>` or `last_<n>_<unit>[s]`, at most 31 days.
-
-        Raises:
-            ConfigError: The name is none of these. The message lists the valid forms.
-        """
-        match = _WINDOW.fullmatch(name)
-        if match is None or (match[1] is None and match[3]):
-            raise ConfigError(
-                f"{name!r} is not a window; use last_second, last_minute, last_hour, last_day "
-                "or last_<n>_<unit>, for example last_10_seconds"
-            )
-        length_ms = int(match[1] or 1) * _UNIT_MS[match[2]]
-        if length_ms > _LONGEST_WINDOW_MS:
-            raise ConfigError(f"window {name!r} is longer than 31 days, the longest one kept")
-        return cls(name, length_ms)
-
-
-class Grade(enum.StrEnum):
-    """How a counter agrees with the other instances before a decision."""
-
-    EVENTUAL = "eventual"
-    """Decided in local memory, shared within one flush interval."""
-    STRICT = "strict"
-    """Placed in the shared log first, decided on the count before it: never overshoots."""
-
-
-class OnDegraded(enum.StrEnum):
-    """What a counter does while the shared state cannot be reached."""
-
-    LOCAL = "local"
-    """Go on with what this instance has counted and last heard."""
-    BLOCK = "block"
-    ALLOW = "allow"
-    """Read as zero, so that no threshold fires."""
-
-
-class CounterKey(NamedTuple):
-    """What is counted: a counter and the subject it is kept for, e.g. (user, bucket)."""
-
-    counter: str
-    subject: tuple[str, ...]
-
-
-class CounterRead(NamedTuple):
-    """A key and the windows of it that a policy reads.
-
-    Attributes:
-        count_denied: A hit stays counted when the access is denied.
-    """
-
-    key: CounterKey
-    windows: tuple[Window, ...]
-    count_denied: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Count:
-    """The hits of one key in one window, *without* the attempt that is being decided.
-
-    Attributes:
-        value: Never less than the true number in log time.
-        exact: False when `value` was rounded up: the subject is busier than its exact log.
-    """
-
-    value: int
-    exact: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class CountersStatus:
-    """The counters' condition, from memory.
-
-    Attributes:
-        caught_up: Whether the shared history has been read up to this instance's own start.
-        stale_ms: Milliseconds since what is held was last known to be current; None if never.
-        revision: Store revision of the last record folded in.
-        log_time_ms: The log's clock, milliseconds since the Unix epoch; None before any record.
-        subjects: Number of subjects held.
-        pending: Hits not yet confirmed by the log.
-        unsettled: Why no strict decision is made though the log is followed; None if they are.
-    """
-
-    caught_up: bool
-    stale_ms: int | None
-    revision: int
-    log_time_ms: int | None
-    subjects: int
-    pending: int
-    unsettled: str | None = None
-
-
 # ── policy ───────────────────────────────────────────────────────────────────────────────────
 
 
@@ -350,13 +249,41 @@ class ClusterState(enum.StrEnum):
 
 
 class CounterReading(NamedTuple):
-    """One counter value as a policy saw it, the present attempt included where it counts."""
+    """One counter value as a policy saw it, the present attempt included where it counts.
+
+    Attributes:
+        value: Never less than the true number of the hits that are known of.
+        exact: False when `value` was rounded up.
+        lower: Those of `value` that are certainly in the window.
+        upper: The most that it may truly be, if other instances have counted what is not known
+            here. Equal to `value` while that is current, and in the log's order.
+        thresholds: As in `CounterRead`, of this window.
+    """
 
     path: str
     key: CounterKey
     window: str
     value: int
-    exact: bool = True
+    exact: bool
+    lower: int
+    upper: int
+    thresholds: tuple[int, ...] | None = None
+
+    @property
+    def limit(self) -> int | None:
+        """The next count at which a policy may change its mind; the last one if that is passed.
+
+        None if there is none, or if the thresholds are not known.
+        """
+        if not self.thresholds:
+            return None
+        return next((t for t in self.thresholds if t >= self.value), self.thresholds[-1])
+
+    @property
+    def remaining(self) -> int | None:
+        """How many accesses more the limit leaves room for after this one; None without limit."""
+        limit = self.limit
+        return None if limit is None else max(0, limit - self.value)
 
 
 class PolicyOutcome(NamedTuple):
@@ -375,6 +302,7 @@ class Decision(NamedTuple):
         result: The winning policy's result; None when no policy had anything to say.
         grade: The grade it was decided with; None when it read no counter.
         revision: Store revision the counters were current to.
+        stale_ms: How long before the decision that was last known; None if it never was.
         reason: Set when the framework decided, not a policy (error, degraded counter).
     """
 
@@ -387,6 +315,7 @@ class Decision(NamedTuple):
     grade: Grade | None = None
     revision: int | None = None
     reason: str | None = None
+    stale_ms: int | None = None
 
     @property
     def action(self) -> str:

@@ -13,6 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 from formal_cluster.model import (
     Capability,
     Count,
+    CounterKey,
     CounterRead,
     CountersStatus,
     Entry,
@@ -22,6 +23,7 @@ from formal_cluster.model import (
     StoreStatus,
     View,
     WatchUpdate,
+    Window,
 )
 
 
@@ -245,11 +247,53 @@ class Counters(Protocol):
         """Count an access in local memory (grade `eventual`). Callable from any thread."""
         ...
 
+    def hit(self, read: CounterRead) -> Sequence[Count]:
+        """Count an access that is permitted whatever the counts are; those before it, per window.
+
+        The same as an `attempt` that is committed at once, in one call. Callable from any thread.
+        """
+        ...
+
     async def attempt_strict(self, reads: Sequence[CounterRead], *, deadline_s: float) -> Attempt:
         """Append an access to the log and return the counts before it in log order.
 
         Raises:
             CountersUnavailable: The log did not confirm it within `deadline_s` seconds.
+        """
+        ...
+
+
+@runtime_checkable
+class ReservingCounters(Protocol):
+    """Counters that can take hits out of blocks which the log has already (grade `reserved`).
+
+    Where they cannot, `reserved` is done as `strict`, which promises the same.
+    """
+
+    def spend(self, reads: Sequence[CounterRead]) -> Attempt | None:
+        """Count an access with hits that are reserved already. Callable from any thread.
+
+        None if there are none for some read; they are asked for then, where it looks worth it.
+        """
+        ...
+
+    async def attempt_reserved(self, reads: Sequence[CounterRead], *, deadline_s: float) -> Attempt:
+        """Count an access with reserved hits; wait until there are some.
+
+        Raises:
+            CountersUnavailable: The log did not confirm any within `deadline_s` seconds.
+        """
+        ...
+
+
+@runtime_checkable
+class ResettingCounters(Protocol):
+    """Counters that can tell when hits will leave a window."""
+
+    def reset_ms(self, key: CounterKey, window: Window, most: int) -> int | None:
+        """Milliseconds until at most `most` hits of a key are in a window; None for never.
+
+        From local memory, as if no further hits came. Callable from any thread.
         """
         ...
 

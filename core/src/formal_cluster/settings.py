@@ -102,17 +102,23 @@ class CounterSettings(_Section):
         default=("pre_request",), description="Stages at which an access counts as a hit."
     )
     grade: Grade = Field(default=Grade.EVENTUAL, description="How it agrees with other instances.")
+    block: int = Field(
+        default=64,
+        ge=1,
+        le=4_096,
+        description="Most hits of one subject that a reserved counter appends at once.",
+    )
     count_denied: bool = Field(default=False, description="Whether denied attempts count too.")
     on_degraded: OnDegraded = Field(
         default=OnDegraded.LOCAL,
         description="What it does while the shared state cannot be reached. Default: local for an "
-        "eventual counter, block for a strict one.",
+        "eventual counter, block for a strict or reserved one.",
     )
 
     @model_validator(mode="before")
     @classmethod
-    def _strict_blocks_by_default(cls, data: Any) -> Any:
-        if isinstance(data, dict) and data.get("grade") == Grade.STRICT:
+    def _shared_ones_block_by_default(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("grade") in {Grade.STRICT, Grade.RESERVED}:
             return {"on_degraded": OnDegraded.BLOCK, **data}
         return data
 
@@ -132,6 +138,12 @@ class CountersSettings(_DriverSection):
         default=5_000,
         ge=100,
         description="Counters older than this are degraded: each counter's on_degraded applies.",
+    )
+    current_within_ms: int = Field(
+        default=2_000,
+        ge=10,
+        description="Counts are taken as current, with .upper equal to the count, if the log was "
+        "confirmed this lately. An idle store does so about once a second.",
     )
     strict_deadline_ms: int = Field(
         default=2_000, ge=10, description="How long a strict decision may wait for the log."
@@ -174,6 +186,11 @@ class ServerSettings(_Section):
     port: int = Field(default=8181, ge=0, le=65_535, description="Port; 0 picks a free one.")
     max_body_bytes: int = Field(default=1 << 20, ge=1_024, description="Largest request body.")
     max_depth: int = Field(default=64, ge=4, le=200, description="Deepest nesting of an input.")
+    ratelimit: bool = Field(
+        default=False,
+        description="Whether every decision's answer says what is left of the limits it met, as "
+        "with ?ratelimit: in the answer, and as RateLimit, RateLimit-Policy and Retry-After.",
+    )
     ready_after_seconds: float = Field(
         default=30.0,
         ge=0,

@@ -48,6 +48,16 @@ def peers(instance: Instance, store: StoreStatus) -> int:
     return sum(m.id != instance.id and m.healthy is not False for m in store.members)
 
 
+def unseen(condition: ClusterStatus, *, current_within_ms: int) -> int | None:
+    """How many other instances may have counted what is not known here; None if unknown."""
+    stale_ms = condition.counters.stale_ms
+    if stale_ms is None:
+        return None
+    if stale_ms <= current_within_ms:
+        return 0
+    return max(condition.counters.writers - 1, condition.peers)
+
+
 def unreachable(store: StoreStatus, counters: CountersStatus, *, max_stale_ms: int) -> str | None:
     """Why the counters' log cannot be relied on; None when it is followed and current."""
     if store.state is not StoreState.SERVING:

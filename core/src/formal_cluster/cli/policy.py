@@ -111,7 +111,13 @@ def _counter(use: CounterUse) -> dict[str, Any]:
         "grade": use.counter.grade.value,
         "counted_at": sorted(stage.value for stage in use.counted_at),
         "read_at": sorted(stage.value for stage in use.stages),
-        "compared": list(use.thresholds),
+        "bounds": list(use.bounds),
+        "compared": list(use.comparisons),
+        "thresholds": {
+            window.name: None if known is None else list(known)
+            for window, known in zip(use.windows, use.thresholds, strict=True)
+        },
+        "escapes": [str(location) for location in use.escapes],
         "locations": [str(location) for location in use.locations],
     }
 
@@ -127,10 +133,33 @@ def _show(policies: PolicySet) -> None:
             f"  {use.counter.grade.value}, for each {' and '.join(use.counter.subject)}, "
             f"counted at {', '.join(use.counter.stages)}"
         )
-        if use.thresholds:
-            click.echo(f"  compared: {', '.join(use.thresholds)}")
+        if use.bounds:
+            click.echo(f"  with its bounds: {', '.join(use.bounds)}")
+        if use.comparisons:
+            click.echo(f"  compared: {', '.join(use.comparisons)}")
+        click.echo(f"  thresholds: {_thresholds(use)}")
         if not use.explicit:
             click.echo("  named by no policy, but within reach of one that reads all of its entity")
         click.echo(f"  read at {', '.join(map(str, use.locations))}")
     if not policies.uses:
         click.echo("no counters are read")
+
+
+def _thresholds(use: CounterUse) -> str:
+    known = [
+        f"{window.name} {', '.join(map(str, numbers))}"
+        for window, numbers in zip(use.windows, use.thresholds, strict=True)
+        if numbers
+    ]
+    if None in use.thresholds:
+        unknown = [
+            window.name
+            for window, numbers in zip(use.windows, use.thresholds, strict=True)
+            if numbers is None
+        ]
+        places = ", ".join(map(str, use.escapes))
+        known.append(
+            f"not known for {', '.join(unknown)}, of which more than comparisons with numbers is "
+            f"made at {places}"
+        )
+    return "; ".join(known) or "none"

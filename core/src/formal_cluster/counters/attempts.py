@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from asyncio import Future
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from formal_cluster.counters.pending import Pending
 from formal_cluster.model import Count, CounterRead
@@ -25,13 +26,12 @@ class LocalAttempt:
         ledger: Ledger,
         reads: Sequence[CounterRead],
         counts: Sequence[Sequence[Count]],
-        *,
-        revision: int,
         pending: Sequence[Pending],
+        *,
         at: int,
     ) -> None:
         self.counts = counts
-        self.revision = revision
+        self.revision = ledger.state.revision
         self._ledger = ledger
         self._reads = reads
         self._pending = pending
@@ -50,33 +50,47 @@ class LocalAttempt:
             self._ledger.deny(self._reads, pending, self._at)
 
 
-class StrictAttempt:
-    """An access in the log (grade `strict`); the counts are those before it in log order."""
+class Place(NamedTuple):
+    """Where in the log an attempt is; all those of one batch share it."""
 
-    __slots__ = ("_ledger", "_log_time", "_reads", "counts", "revision")
+    ledger: Ledger
+    revision: int
+    log_time: int
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        reads: Sequence[CounterRead],
-        counts: Sequence[Sequence[Count]],
-        *,
-        revision: int,
-        log_time: int,
-    ) -> None:
-        self.counts = counts
-        self.revision = revision
-        self._ledger = ledger
-        self._reads = reads
-        self._log_time = log_time
+
+class StrictHit:
+    """An access for the log (grade `strict`): on its way, then what its caller gets.
+
+    Attributes:
+        reads: What it counts on; empty once it is committed or cancelled.
+        deadline: Event loop time at which its caller is told that it could not be decided.
+        done: Done when its fate is known. If that is a `place` in the log, `counts` are those
+            before it in log order.
+    """
+
+    # One object from queue to caller, as there is one of these for each decision.
+    __slots__ = ("counts", "deadline", "done", "place", "reads")
+
+    counts: Sequence[Sequence[Count]]
+    place: Place
+
+    def __init__(self, reads: Sequence[CounterRead], deadline: float, done: Future[None]) -> None:
+        self.reads = reads
+        self.deadline = deadline
+        self.done = done
+
+    @property
+    def revision(self) -> int:
+        """Store revision the counts are current to."""
+        return self.place.revision
 
     def commit(self) -> None:
         """Permitted: the log holds it already."""
-        self._reads = ()
+        self.reads = ()
 
     def cancel(self) -> None:
         """Denied: refunds are appended with the next batch, but for `count_denied`."""
-        reads, self._reads = self._reads, ()
+        reads, self.reads = self.reads, ()
         keys = [read.key for read in reads if not read.count_denied]
         if keys:
-            self._ledger.refund(keys, self._log_time)
+            self.place.ledger.refund(keys, self.place.log_time)

@@ -16,17 +16,17 @@ import time
 from collections.abc import Callable, Sequence
 
 from formal_cluster.counters.archive import Archive
+from formal_cluster.counters.attempts import StrictHit
 from formal_cluster.counters.clock import ANSWER_WAIT_S
 from formal_cluster.counters.fold import Gap, State
 from formal_cluster.counters.keys import Keys
 from formal_cluster.counters.ledger import Ledger
-from formal_cluster.counters.load import StrictHit
-from formal_cluster.counters.losses import StoreLosses
 from formal_cluster.counters.outbox import Outbox
 from formal_cluster.counters.pacing import retries_s
 from formal_cluster.counters.reader import LogReader
 from formal_cluster.counters.reappend import Reappender
 from formal_cluster.counters.records import Batch
+from formal_cluster.counters.reset import leaving_ms
 from formal_cluster.counters.restoration import UNSETTLED
 from formal_cluster.counters.settings import LogCountersSettings
 from formal_cluster.counters.snapshotter import Snapshotter
@@ -38,7 +38,7 @@ from formal_cluster.errors import (
     Unavailable,
 )
 from formal_cluster.hookspecs import CountersContext
-from formal_cluster.model import Count, CounterRead, CountersStatus
+from formal_cluster.model import Count, CounterKey, CounterRead, CountersStatus, Window
 from formal_cluster.protocols import Attempt
 
 _FLUSH_AT_STOP_S = 1.0
@@ -76,6 +76,7 @@ class LogCounters:
             monotonic_ns=monotonic_ns,
             wall_ns=wall_ns,
             on_work=self._wake_writer,
+            reserve_life_ms=settings.reserve_life_ms,
         )
         archive = Archive(context.store, keys)
         self._reader = LogReader(
@@ -106,7 +107,6 @@ class LogCounters:
         self._reappender = Reappender(
             self._ledger, jitter=jitter, wake_writer=self._writer.ring, logger=context.logger
         )
-        self._losses = StoreLosses(self._ledger)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
         self._caught_up = asyncio.Event()
@@ -128,6 +128,7 @@ class LogCounters:
         task, self._task = self._task, None
         if task is None:
             return
+        self._ledger.reserver.take_all_back()
         if self._ledger.catch_up.done:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_FLUSH_AT_STOP_S):
@@ -148,6 +149,7 @@ class LogCounters:
                 subjects=len(state.subjects),
                 pending=self._ledger.outbox.hits,
                 unsettled=None if self._ledger.is_settled else UNSETTLED,
+                writers=state.recent_writers(),
             )
 
     def peek(self, reads: Sequence[CounterRead]) -> Sequence[Sequence[Count]]:
@@ -163,6 +165,13 @@ class LogCounters:
         """
         return self._ledger.attempt(reads)
 
+    def hit(self, read: CounterRead) -> Sequence[Count]:
+        """Count an access in local memory that is permitted anyway. Callable from any thread.
+
+        Raises: as `attempt`.
+        """
+        return self._ledger.hit(read)
+
     async def attempt_strict(self, reads: Sequence[CounterRead], *, deadline_s: float) -> Attempt:
         """Append an access to the log and return the counts before it in log order.
 
@@ -173,25 +182,63 @@ class LogCounters:
             CountersUnavailable: Not caught up with the log, or not confirmed in time.
             InputError: A subject cannot be written to the log.
         """
+        self._refuse_if_behind()
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+        hit = StrictHit(reads, loop.time() + deadline_s, done)
+        if self._ledger.place(hit):  # for the others this has been done
+            self._writer.ring()
+            if self._deadline_timer is None:
+                self._deadline_timer = loop.call_later(_DEADLINES_EVERY_S, self._check_deadlines)
+        try:
+            await done
+        except asyncio.CancelledError:
+            if done.done() and not done.cancelled() and done.exception() is None:
+                hit.cancel()
+            raise
+        return hit
+
+    def spend(self, reads: Sequence[CounterRead]) -> Attempt | None:
+        """Count an access with hits that this instance has reserved. Callable from any thread.
+
+        None if there are none for some read; they are asked for then, where that looks worth it.
+
+        Raises:
+            InputError: A subject cannot be written to the log.
+        """
+        return self._ledger.reserver.spend(reads)
+
+    async def attempt_reserved(self, reads: Sequence[CounterRead], *, deadline_s: float) -> Attempt:
+        """Count an access with reserved hits, which are appended first if there are none.
+
+        Raises: as `attempt_strict`.
+        """
+        self._refuse_if_behind()
+        return await self._ledger.reserver.wait(reads, deadline_s=deadline_s)
+
+    def reset_ms(self, key: CounterKey, window: Window, most: int) -> int | None:
+        """Milliseconds until at most `most` hits of a key are in a window; None for never.
+
+        As if no further ones came. Callable from any thread.
+        """
+        ledger, length = self._ledger, window.length_ms
+        with ledger.lock:
+            now = ledger.now()
+            log_now = ledger.catch_up.clock.now(now)
+            hits, pending = ledger.state.find(key), ledger.outbox.pending.get(key)
+            held = [] if hits is None else [(hits.data(log_now - length), log_now)]
+            if pending is not None:
+                held.extend((data, now) for data in pending.data(now - length))
+            return leaving_ms(held, length, most)
+
+    def _refuse_if_behind(self) -> None:
         if not self._ledger.catch_up.done:
             raise CountersUnavailable(
                 "this instance has not caught up with the counter log, so it cannot decide "
                 "strictly yet; see the store's status if this lasts"
             )
-        if not self._losses.settled():
+        if not self._ledger.is_settled:
             raise CountersUnavailable(UNSETTLED)
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[Attempt] = loop.create_future()
-        self._ledger.place(StrictHit(reads, loop.time() + deadline_s, done))
-        self._writer.ring()
-        if self._deadline_timer is None:
-            self._deadline_timer = loop.call_later(_DEADLINES_EVERY_S, self._check_deadlines)
-        try:
-            return await done
-        except asyncio.CancelledError:
-            if done.done() and not done.cancelled() and done.exception() is None:
-                done.result().cancel()
-            raise
 
     def _empty_state(self) -> State:
         return State(
@@ -206,6 +253,7 @@ class LogCounters:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._tidy_forever())
+                group.create_task(self._ledger.reserver.sweep_forever())
                 group.create_task(self._sessions())
         except Exception:
             self._logger.exception("the counters have a bug and follow the log no longer")

@@ -12,6 +12,7 @@ earlier hits may be in there.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import chain
 from typing import NamedTuple
 
 from formal_cluster.counters.expiry import ExpiryWheel
@@ -89,6 +90,10 @@ class State:
         self.overflow: dict[str, Hits] = {}
         self.restoration = Restoration()
 
+    def dated(self, life: int) -> int:
+        """The date of reserved hits that may be spent until `life` from now."""
+        return max(self.log_time + life, self.stamp)
+
     @property
     def stamp(self) -> int:
         """The time given to a hit that happens now: log time, or just after a restoration's end."""
@@ -144,12 +149,16 @@ class State:
                 return False
         return True
 
-    def apply(self, record: Record, before_strict: Callable[[int], None] | None = None) -> None:
-        """Fold a record that `follows`.
+    def apply(self, record: Record) -> None:
+        """Fold a record that `follows`."""
+        self.begin(record)
+        self.add_hits(record.batch, 0, len(record.batch.hits))
+        self.add_strict(record.batch)
+        self.add_blocks(record.batch)
+        self.end(record)
 
-        Args:
-            before_strict: Called with the index of each strict attempt before its hits are added.
-        """
+    def begin(self, record: Record) -> None:
+        """Fold a record that `follows` up to its hits; then come `add_…`, in order, and `end`."""
         writer, batch, revision = record
         self.log_time = max(self.log_time, batch.proposed)
         self.revision = revision
@@ -161,16 +170,32 @@ class State:
         self.writers[writer] = Position(batch.epoch, batch.seq, self.stamp, revision)
         for index, count, at in batch.refunds:
             self._refund(batch.keys[index], at, count)
-        assembled = self.log_time - batch.lag
-        for index, count, age in batch.hits:
-            self._hit(batch.keys[index], assembled - age, count)
-        keys = batch.keys
-        for attempt, indices in enumerate(batch.strict):
-            if before_strict is not None:
-                before_strict(attempt)
-            for index in indices:
-                self._hit(keys[index], self.log_time, 1)
-        self._drop_expired(_LOOKS_PER_FOLD + 4 * len(batch.keys))
+
+    def add_hits(self, batch: Batch, start: int, end: int) -> None:
+        """Fold some of the batch's hits that were decided already."""
+        keys, hit, assembled = batch.keys, self.hit, self.log_time - batch.lag
+        for index, count, age in batch.hits[start:end]:
+            hit(keys[index], assembled - age, count)
+
+    def add_strict(self, batch: Batch) -> None:
+        """Fold the hits of the strict attempts. It may also be done one by one with `hit`."""
+        for index in chain.from_iterable(batch.strict):
+            self.hit(batch.keys[index], self.log_time, 1)
+
+    def add_blocks(self, batch: Batch, before: Callable[[int], None] | None = None) -> None:
+        """Fold the blocks of reserved hits.
+
+        Args:
+            before: Called with the index of each one before its hits are added.
+        """
+        for number, (index, count, life) in enumerate(batch.blocks):
+            if before is not None:
+                before(number)
+            self.hit(batch.keys[index], self.dated(life), count)
+
+    def end(self, record: Record) -> None:
+        """The whole record is folded."""
+        self._drop_expired(_LOOKS_PER_FOLD + 4 * len(record.batch.keys))
 
     def skip(self, record: Record) -> None:
         """Take a record as folded that is not to be: what it holds comes in another way."""
@@ -198,8 +223,9 @@ class State:
         """Stop keeping what a frozen view has not read yet."""
         self._frozen = None
 
-    def _hit(self, key: CounterKey, at: int, count: int) -> None:
-        resolution = self.resolution(key.counter)
+    def hit(self, key: CounterKey, at: int, count: int) -> None:
+        """Add hits of the record that is being folded."""
+        resolution = self.resolutions.get(key.counter, BASE_RESOLUTION)
         if at <= self.log_time - resolution.keep:
             return
         if at <= self.restoration.until:

@@ -12,6 +12,7 @@ from itertools import chain
 from formal_cluster.counters.floors import lacking
 from formal_cluster.counters.fold import State
 from formal_cluster.counters.records import Memory, Row
+from formal_cluster.counters.restoration import LONGEST_LIFE_MS
 from formal_cluster.counters.windows import Hits, HitsData
 from formal_cluster.model import CounterKey
 
@@ -30,7 +31,7 @@ class Held:
     def put_aside(self, state: State) -> None:
         """Remember one more state. It is not changed any more."""
         self._states.append(state)
-        self.until = max(self.until, state.stamp)
+        self.until = max(self.until, state.stamp + LONGEST_LIFE_MS)
 
     def includes(self, state: State) -> bool:
         """Whether a state is one of those put aside."""

@@ -8,22 +8,23 @@ Everything decided from memory happens here, under one lock that is never held o
 from __future__ import annotations
 
 import threading
+import time
 from asyncio import Future
 from collections.abc import Callable, Sequence
 
-from formal_cluster.counters.attempts import LocalAttempt, StrictAttempt
+from formal_cluster.counters.attempts import LocalAttempt, StrictHit
 from formal_cluster.counters.catch_up import CatchUp
-from formal_cluster.counters.fold import Gap, Record, State
+from formal_cluster.counters.counting import counts_of
+from formal_cluster.counters.fold import Record, State
+from formal_cluster.counters.folding import Folding
 from formal_cluster.counters.frozen import Frozen
 from formal_cluster.counters.held import Held, announcement
-from formal_cluster.counters.keys import LOG_ITSELF
-from formal_cluster.counters.load import Load, StrictHit, check_key
+from formal_cluster.counters.load import Load, check_key
 from formal_cluster.counters.outbox import Outbox
-from formal_cluster.counters.pending import Pending
-from formal_cluster.counters.records import Batch
-from formal_cluster.counters.restoration import UNSETTLED
-from formal_cluster.counters.windows import BASE_RESOLUTION
-from formal_cluster.errors import CountersUnavailable
+from formal_cluster.counters.pending import MOST_TIMES, Pending
+from formal_cluster.counters.records import Batch, decode, encode
+from formal_cluster.counters.reserver import Reserver
+from formal_cluster.counters.restoration import LONGEST_LIFE_MS
 from formal_cluster.model import Count, CounterKey, CounterRead
 
 _LOOKS_PER_TIDY = 2_000
@@ -35,6 +36,7 @@ class Ledger:
     Attributes:
         writer: This instance's name in the log.
         catch_up: Whether this is level with the log, and the log's clock.
+        reserver: The reserved hits, and those who wait for some.
         held: What is remembered from before a store loss, until the log has it again.
         life: The life of the log that the state was loaded in; 0 if it was not recorded.
         idle: Whether the writer sleeps until `on_work` is called. Set by the writer under `lock`.
@@ -50,15 +52,19 @@ class Ledger:
         monotonic_ns: Callable[[], int],
         wall_ns: Callable[[], int],
         on_work: Callable[[], None],
+        reserve_life_ms: int = LONGEST_LIFE_MS,
     ) -> None:
         self.lock = threading.Lock()
         self.writer = writer
         self.state = state
         self.outbox = outbox
         self.catch_up = CatchUp()
+        self.reserver = Reserver(self, life_ms=reserve_life_ms)
         self.held: Held | None = None
         self.life = 0
         self.idle = False
+        self._folding = Folding(self)
+        self._contended = False
         self._on_work = on_work
         self._monotonic_ns = monotonic_ns
         self._wall_ns = wall_ns
@@ -75,11 +81,44 @@ class Ledger:
 
     def peek(self, reads: Sequence[CounterRead]) -> list[list[Count]]:
         """The present counts."""
-        with self.lock:
+        if not self.lock.acquire(False):  # noqa: FBT003 - as in `hit`
+            self._wait_for_lock()
+        try:
             now = self.now()
             log_now = self.catch_up.clock.now(now)
             pending = self.outbox.pending
-            return [self._counts(read, pending.get(read.key), now, log_now) for read in reads]
+            return [counts_of(self, read, pending.get(read.key), now, log_now) for read in reads]
+        finally:
+            self.lock.release()
+
+    def hit(self, read: CounterRead) -> Sequence[Count]:
+        """Count an access that is permitted whatever the counts are; those before it.
+
+        Raises: as `attempt`.
+        """
+        # As `attempt` and `permit`, at a third of the price.
+        key, outbox = read.key, self.outbox
+        if not self.lock.acquire(False):  # noqa: FBT003 - by keyword it takes twice as long
+            self._wait_for_lock()
+        try:
+            now = self._monotonic_ns() // 1_000_000
+            pending = outbox.pending.get(key)
+            counts = counts_of(self, read, pending, now, self.catch_up.clock.now(now))
+            if pending is None:
+                self._check_key(key)
+                pending = outbox.admit(key)
+            outbox.hits += 1
+            times = pending.times
+            if not times:
+                outbox.unsent[pending] = None
+            times.append(now)
+            if len(times) > MOST_TIMES:
+                pending.shelve(self.state.resolution(key.counter), outbox.exact_entries)
+            if self.idle:
+                self.wake()
+        finally:
+            self.lock.release()
+        return counts
 
     def attempt(self, reads: Sequence[CounterRead]) -> LocalAttempt:
         """Count an access here and now.
@@ -88,7 +127,9 @@ class Ledger:
             CountersUnavailable: `max_pending` subjects wait for the store.
             InputError: A key cannot be written to the log.
         """
-        with self.lock:
+        if not self.lock.acquire(False):  # noqa: FBT003 - as in `hit`
+            self._wait_for_lock()
+        try:
             now = self._monotonic_ns() // 1_000_000
             log_now = self.catch_up.clock.now(now)
             subjects, counts = [], []
@@ -99,55 +140,61 @@ class Ledger:
                     self._check_key(key)
                     subject = self.outbox.admit(key)
                 subjects.append(subject)
-                counts.append(self._counts(read, subject, now, log_now))
+                counts.append(counts_of(self, read, subject, now, log_now))
             for subject in subjects:
                 subject.open += 1
-            return LocalAttempt(
-                self, reads, counts, revision=self.state.revision, pending=subjects, at=now
-            )
+            return LocalAttempt(self, reads, counts, subjects, at=now)
+        finally:
+            self.lock.release()
 
     def permit(self, pending: Sequence[Pending], at: int) -> None:
         """An attempt was permitted; for `LocalAttempt`."""
-        with self.lock:
+        if not self.lock.acquire(False):  # noqa: FBT003 - as in `hit`
+            self._wait_for_lock()
+        try:
             for subject in pending:
                 self.outbox.permit(subject, at, self.state.resolution(subject.key.counter))
-            self._wake()
+            self.wake()
+        finally:
+            self.lock.release()
 
     def deny(self, reads: Sequence[CounterRead], pending: Sequence[Pending], at: int) -> None:
         """An attempt was denied; for `LocalAttempt`."""
-        with self.lock:
+        if not self.lock.acquire(False):  # noqa: FBT003 - as in `hit`
+            self._wait_for_lock()
+        try:
             for read, subject in zip(reads, pending, strict=True):
                 if read.count_denied:
                     self.outbox.permit(subject, at, self.state.resolution(read.key.counter))
-                    self._wake()
+                    self.wake()
                 else:
                     self.outbox.withdraw(subject)
+        finally:
+            self.lock.release()
 
     def refund(self, keys: Sequence[CounterKey], log_time: int) -> None:
         """An attempt that is in the log was denied; for `StrictAttempt`."""
         with self.lock:
             for key in keys:
                 self.outbox.refund(key, log_time)
-            self._wake()
+            self.wake()
 
     # ── from the event loop's thread ─────────────────────────────────────────────────────────
 
-    def place(self, hit: StrictHit) -> None:
-        """Queue a strict attempt.
+    def place(self, hit: StrictHit) -> bool:
+        """Queue a strict attempt; whether it is the first one there.
 
         Raises: as `attempt`.
         """
-        with self.lock:
-            subjects = self.state.subjects
-            for read in hit.reads:
-                if read.key not in subjects:  # one that the log has is right, and most are
-                    check_key(read.key)
-            self.outbox.place(hit)
+        subjects = self.state.subjects
+        for read in hit.reads:
+            if read.key not in subjects:  # one that the log has is right, and most are
+                check_key(read.key)
+        return self.outbox.place(hit)
 
     def waiting(self) -> list[StrictHit]:
         """The strict attempts not folded yet, also those whose callers have given up."""
-        with self.lock:
-            return self.outbox.waiting
+        return self.outbox.waiting
 
     def adopt(
         self,
@@ -173,7 +220,7 @@ class Ledger:
             load = self.outbox.under_way
             position = state.writers.get(self.writer)
             if load and position and (load.epoch, load.seq) == (position.epoch, position.seq):
-                self._settle_unseen(load, position.log_time)
+                self._folding.settle_unseen(load, position.log_time)
             self.state = state
             self.life = life
             if state.log_time:
@@ -183,6 +230,7 @@ class Ledger:
         """Take no strict decision until caught up again."""
         with self.lock:
             self.catch_up.restart()
+            self.reserver.forget()
             self.outbox.remembrance = None
 
     def open(self, epoch: int) -> Batch:
@@ -202,29 +250,54 @@ class Ledger:
     def take(self, *, epoch: int, seq: int, folded: Future[int]) -> Load:
         """The next batch's content."""
         with self.lock:
-            return self.outbox.take(epoch=epoch, seq=seq, at=self.now(), folded=folded)
+            load = self.outbox.take(epoch=epoch, seq=seq, folded=folded)
+            self.reserver.fill(load)
+            more = self.outbox.take_more(load)
+        while more:
+            self._give_way()
+            with self.lock:
+                more = self.outbox.take_more(load)
+        load.at = self.now()
+        return load
 
     def batch(self, load: Load) -> Batch:
         """The load as it is to be sent at this moment."""
         now = self.now()
         return load.batch(proposed=self.catch_up.clock.now(now), now=now, wall=self.wall())
 
+    def encode(self, load: Load) -> bytes:
+        """`batch`, encoded."""
+        batch = self.batch(load)
+        value = encode(batch)
+        load.sent = batch, value
+        return value
+
+    def decode(self, value: bytes) -> Batch:
+        """A batch in the log. What this instance has just sent it need not decode.
+
+        Raises:
+            MalformedRecord: Another version wrote it.
+        """
+        load = self.outbox.under_way
+        if load is not None and load.sent is not None and load.sent[1] == value:
+            return load.sent[0]
+        return decode(value)
+
     def fold(self, record: Record) -> None:
         """Apply a record of the log. Duplicates are ignored.
+
+        While a large one is being folded, other threads see a part of it; but each hit of this
+        instance all the time, and once.
 
         Raises:
             Gap: Records were missed, or the log has a new life; `adopt` a state of it.
         """
-        with self.lock:
-            if record.writer == LOG_ITSELF and record.batch.epoch > self.life:
-                raise Gap("the log has a new life, as its store lost something; reading it anew")
-            if not self.state.follows(record):
-                return
-            if record.writer == self.writer:
-                self._fold_own(record)
-            else:
-                self.state.apply(record)
-            self.catch_up.folded(self.state.log_time, self.now(), sync=record.batch.sync)
+        slices = self._folding.fold(record)
+        while True:
+            with self.lock:
+                if next(slices, _DONE) is _DONE:
+                    return
+            self._give_way()
 
     def forget(self, writer: str, revision: int) -> None:
         """A writer's key was deleted."""
@@ -286,112 +359,40 @@ class Ledger:
     @property
     def is_settled(self) -> bool:
         """Whether the log has all that anybody is known to remember from before a store loss."""
+        if self.held is None and not self.state.restoration.awaited:
+            return True
         log_time = self.catch_up.clock.now(self.now())
         return self.held is None and self.state.restoration.over(log_time)
-
-    def _counts(
-        self, read: CounterRead, pending: Pending | None, now: int, log_now: int
-    ) -> list[Count]:
-        # The hottest loop of the product: a call saved here is 5 % of a decision.
-        state, key = self.state, read.key
-        hits = state.subjects.get(key)
-        shared = hits is None and bool(state.overflow)
-        if shared:
-            hits = state.find(key)
-        lengths = state.resolutions.get(key.counter, BASE_RESOLUTION).lengths
-        counts = []
-        for window in read.windows:
-            length = window.length_ms
-            if length not in lengths:
-                self._ask_for_new_windows(read)
-            value, rounded = 0, False
-            if hits is not None:
-                value = hits.count(log_now - length)
-                rounded = shared or (bool(hits.firsts) and hits.rounded(log_now - length))
-            if pending is not None:
-                value += pending.count(now - length)
-                rounded = rounded or pending.rounded(now - length)
-            if self.held is not None:
-                remembered = self.held.count(key, log_now - length, state)
-                if pending is not None:
-                    remembered += pending.count(now - length)
-                value, rounded = max(value, remembered), True
-            if rounded:
-                counts.append(Count(value, exact=False))
-            else:
-                counts.append(_COUNTS[value] if value < _PREPARED else Count(value))
-        return counts
 
     def _check_key(self, key: CounterKey) -> None:
         # One that the log has is right, and most are.
         if key not in self.state.subjects:
             check_key(key)
 
-    def _ask_for_new_windows(self, read: CounterRead) -> None:
-        lengths = self.state.resolution(read.key.counter).lengths
-        for window in read.windows:
-            if window.length_ms not in lengths:
-                self.outbox.ask(read.key.counter, window.length_ms)
-                self._wake()
-
-    def _fold_own(self, record: Record) -> None:
-        load, batch = self.outbox.under_way, record.batch
-        if load is not None and batch.epoch > load.epoch:
-            # The later epoch took the key over, so the load's own put can no longer succeed.
-            self.outbox.give_back(load, self.state.resolution)
-            load = None
-        if load is not None and (load.epoch, load.seq) == (batch.epoch, batch.seq):
-            strict, now = load.strict, self.now()
-            self.outbox.settle(load)
-            self.state.apply(record, lambda at: self._resolve(strict[at], now))
-            if not load.folded.done():
-                load.folded.set_result(record.revision)
-            if load.remembrance is not None and not load.remembrance.folded.done():
-                load.remembrance.folded.set_result(None)
-        else:
-            self.state.apply(record)
-        self.catch_up.folded_own(batch.epoch)
-
-    def _resolve(self, hit: StrictHit, now: int) -> None:
-        log_time = self.state.log_time
-        settled = self.held is None and self.state.restoration.over(log_time)
-        if hit.done.done() or not settled:
-            # If it is done, its caller has been told that it could not be decided, or is gone.
-            for read in hit.reads:
-                self.outbox.refund(read.key, self.state.stamp)
-            self._wake()
-            if not hit.done.done():
-                hit.done.set_exception(CountersUnavailable(UNSETTLED))
-            return
-        pending = self.outbox.pending
-        counts = [self._counts(read, pending.get(read.key), now, log_time) for read in hit.reads]
-        attempt = StrictAttempt(
-            self, hit.reads, counts, revision=self.state.revision, log_time=self.state.stamp
-        )
-        hit.done.set_result(attempt)
-
-    def _settle_unseen(self, load: Load, log_time: int) -> None:
-        """The load is in the log, but what was before it there has not been seen."""
-        self.outbox.settle(load)
-        for hit in load.strict:
-            for read in hit.reads:
-                self.outbox.refund(read.key, log_time)
-            if not hit.done.done():
-                hit.done.set_exception(
-                    CountersUnavailable(
-                        "the log had to be read anew before the hit's place in it was seen; the "
-                        "hit is taken back, try again"
-                    )
-                )
-
     def _owes_answer(self) -> bool:
         return self.catch_up.owes_answer(self.state.log_time, self.now())
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """There is something to send."""
         if self.idle:
             self.idle = False
             self._on_work()
 
+    # ── the lock is not held ─────────────────────────────────────────────────────────────────
 
-_PREPARED = 1_024
-_COUNTS = tuple(Count(value) for value in range(_PREPARED))
+    def _wait_for_lock(self) -> None:
+        self._contended = True
+        self.lock.acquire()
+
+    def _give_way(self) -> None:
+        """Let threads in that wait for the lock.
+
+        Python's locks are not fair: who releases one and wants it again at once gets it.
+        """
+        if self._contended:
+            self._contended = False
+            time.sleep(_GIVEN_WAY_S)
+
+
+_DONE = object()
+_GIVEN_WAY_S = 0.0001

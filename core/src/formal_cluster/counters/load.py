@@ -3,33 +3,36 @@
 from __future__ import annotations
 
 from asyncio import Future
-from collections.abc import Sequence
+from collections import deque
 from dataclasses import dataclass
 
+from formal_cluster.counters.attempts import StrictHit
 from formal_cluster.counters.pending import Pending
+from formal_cluster.counters.purse import Purse
 from formal_cluster.counters.records import Batch, Memory
 from formal_cluster.errors import InputError
-from formal_cluster.model import CounterKey, CounterRead
-from formal_cluster.protocols import Attempt
+from formal_cluster.model import CounterKey
 
-MAX_RECORDS = 4_096
+MAX_RECORDS = 16_384
 MAX_KEYS_BYTES = 384 * 1024
-"""With this much in keys a batch stays below 512 KiB."""
+"""With this much in keys a batch stays below 768 KiB, half of what etcd takes."""
 MAX_KEY_BYTES = 8 * 1024
 
 
 @dataclass(slots=True, eq=False)
-class StrictHit:
-    """A strict attempt on its way.
+class Reservation:
+    """A block of hits on its way.
 
     Attributes:
-        deadline: Event loop time at which its caller is told that it could not be decided.
-        done: Gets the attempt once it is folded.
+        size: How many.
+        life: Milliseconds of log time for which they may be spent.
+        asked_at: Monotonic time when it was put into a batch.
     """
 
-    reads: Sequence[CounterRead]
-    deadline: float
-    done: Future[Attempt]
+    purse: Purse
+    size: int
+    life: int
+    asked_at: int
 
 
 @dataclass(slots=True, eq=False)
@@ -50,15 +53,21 @@ class Load:
     Attributes:
         at: Monotonic time when it was put together.
         folded: Gets the batch's revision when it has come back out of the log.
-        keys, windows, refunds, hits: As in `Batch`; of `keys` the index.
-        pending: The subjects whose hits are in it.
+        keys, windows, refunds: As in `Batch`.
+        hits: As in `Batch`, but times instead of ages.
+        pending: The subjects whose hits are in it, and where theirs end among `hits`.
         strict: The strict attempts in it.
+        blocks: The reserved hits in it.
         remembrance: What it re-appends, if anything.
+        sent: The batch as it was sent last, and its bytes.
     """
 
     __slots__ = (
+        "_index_of",
         "_keys_bytes",
+        "_strict_indices",
         "at",
+        "blocks",
         "epoch",
         "folded",
         "hits",
@@ -66,49 +75,91 @@ class Load:
         "pending",
         "refunds",
         "remembrance",
+        "sent",
         "seq",
         "strict",
         "windows",
     )
 
-    def __init__(self, *, epoch: int, seq: int, at: int, folded: Future[int]) -> None:
+    def __init__(self, *, epoch: int, seq: int, folded: Future[int]) -> None:
         self.epoch = epoch
         self.seq = seq
-        self.at = at
+        self.at = 0
         self.folded = folded
         self.windows: list[tuple[str, int]] = []
-        self.keys: dict[CounterKey, int] = {}
+        self.keys: list[CounterKey] = []
         self.refunds: list[tuple[int, int, int]] = []
         self.hits: list[tuple[int, int, int]] = []
-        self.pending: list[Pending] = []
+        self.pending: list[tuple[Pending, int]] = []
         self.strict: list[StrictHit] = []
+        self.blocks: list[Reservation] = []
         self.remembrance: Remembrance | None = None
+        self.sent: tuple[Batch, bytes] | None = None
+        self._strict_indices: list[list[int]] = []
+        self._index_of: dict[CounterKey, int] = {}
         self._keys_bytes = 0
 
     @property
     def full(self) -> bool:
         """Whether the rest has to wait. What was put in last may be a little too much."""
-        records = len(self.refunds) + len(self.hits) + len(self.strict)
+        records = len(self.refunds) + len(self.hits) + len(self.strict) + len(self.blocks)
         return records >= MAX_RECORDS or self._keys_bytes >= MAX_KEYS_BYTES
 
-    def add_refund(self, key: CounterKey, at: int) -> None:
-        """Take back one hit of log time `at`."""
-        self.refunds.append((self._index(key), 1, at))
+    def take_refunds(self, queue: deque[tuple[CounterKey, int, int]]) -> None:
+        """Take back hits at log times, as many as fit."""
+        while queue and not self.full:
+            key, count, at = queue.popleft()
+            self.refunds.append((self._index(key), count, at))
 
-    def add_pending(self, pending: Pending) -> None:
-        """Send a subject's unsent hits."""
-        index = self._index(pending.key)
-        for at, count in pending.send():
-            self.hits.append((index, count, self.at - at))
-        self.pending.append(pending)
+    def add_block(self, block: Reservation) -> None:
+        """Reserve hits."""
+        self._index(block.purse.key)
+        self.blocks.append(block)
 
-    def add_strict(self, hit: StrictHit) -> None:
-        """Send a strict attempt."""
-        self.strict.append(hit)
-        keys = self.keys
-        for read in hit.reads:
-            if read.key not in keys:
-                self._index(read.key)
+    def take_pending(self, unsent: dict[Pending, None], most: int) -> bool:
+        """Send subjects' unsent hits, at most of so many; whether more would fit.
+
+        Nothing else may be taken afterwards.
+        """
+        # A hot loop, as `take_strict`. Newest first: unfair while there is a backlog, but it needs
+        # no second queue.
+        keys, hits, index_of = self.keys, self.hits, self._index_of
+        room = MAX_RECORDS - len(self.refunds) - len(self.strict) - len(self.blocks)
+        for _ in range(min(most, len(unsent))):
+            if len(hits) >= room or self._keys_bytes >= MAX_KEYS_BYTES:
+                return False
+            pending = unsent.popitem()[0]
+            key = pending.key
+            index = index_of.get(key) if index_of else None
+            if index is None:
+                index = len(keys)
+                keys.append(key)
+                self._keys_bytes += len(key.counter) + _bytes(key)
+            for at, count in pending.send():
+                hits.append((index, count, at))
+            self.pending.append((pending, len(hits)))
+        return bool(unsent)
+
+    def take_strict(self, queue: deque[StrictHit]) -> None:
+        """Send strict attempts, as many as fit, without those that nobody waits for any more."""
+        # A hot loop: the calls saved here are a tenth of what a strict hit costs.
+        keys, index_of = self.keys, self._index_of
+        strict, rows = self.strict, self._strict_indices
+        while queue and len(rows) < MAX_RECORDS and self._keys_bytes < MAX_KEYS_BYTES:
+            hit = queue.popleft()
+            if hit.done.done():
+                continue
+            row = []
+            for read in hit.reads:
+                key = read.key
+                index = index_of.get(key)
+                if index is None:
+                    index = index_of[key] = len(keys)
+                    keys.append(key)
+                    self._keys_bytes += len(key.counter) + _bytes(key)
+                row.append(index)
+            rows.append(row)
+            strict.append(hit)
 
     def batch(self, *, proposed: int, now: int, wall: int) -> Batch:
         """What to append when it is sent at monotonic time `now`."""
@@ -119,18 +170,20 @@ class Load:
             lag=now - self.at,
             wall=wall,
             windows=self.windows,
-            keys=list(self.keys),
+            keys=self.keys,
             refunds=self.refunds,
-            hits=self.hits,
-            strict=[[self.keys[read.key] for read in hit.reads] for hit in self.strict],
+            hits=[(index, count, self.at - at) for index, count, at in self.hits],
+            strict=self._strict_indices,
+            blocks=[(self._index(b.purse.key), b.size, b.life) for b in self.blocks],
             memory=self.remembrance.memory if self.remembrance is not None else None,
         )
 
     def _index(self, key: CounterKey) -> int:
-        index = self.keys.get(key)
+        index = self._index_of.get(key)
         if index is None:
-            index = self.keys[key] = len(self.keys)
-            self._keys_bytes += _bytes(key)
+            index = self._index_of[key] = len(self.keys)
+            self.keys.append(key)
+            self._keys_bytes += len(key.counter) + _bytes(key)
         return index
 
 
@@ -156,7 +209,5 @@ def check_key(key: CounterKey) -> None:
 
 
 def _bytes(key: CounterKey) -> int:
-    size = 0
-    for part in key.subject:  # a loop, as this runs for each strict hit
-        size += len(part) if part.isascii() else len(part.encode())
-    return size
+    text = "".join(key.subject)
+    return len(text) if text.isascii() else len(text.encode())

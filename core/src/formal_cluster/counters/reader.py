@@ -115,7 +115,7 @@ class LogReader:
                     if event.kind is EventKind.DELETE:
                         ledger.forget(writer, event.revision)
                         continue
-                    batch = decode(event.value)
+                    batch = ledger.decode(event.value)
                     ledger.fold(Record(writer, batch, event.revision))
                     if writer != ledger.writer:
                         saw_other(batch)

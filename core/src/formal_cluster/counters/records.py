@@ -5,7 +5,8 @@ the order of the fields below, a `memory` before the refunds. A newer format get
 and readers refuse versions above their own; fields may be appended without one if they may be
 ignored, as older readers do.
 
-Version 2 added `memory` and `birth`.
+Version 2 added `memory` and `birth`, version 3 `blocks`. A batch without blocks is sent as version
+2, so that instances that know no reserved counters stop only where some are used.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ import msgspec
 from formal_cluster.errors import CountersError
 from formal_cluster.model import CounterKey
 
-VERSION = 2
+VERSION = 3
+_VERSION_WITHOUT_BLOCKS = 2
 
 Natural = Annotated[int, msgspec.Meta(ge=0)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
@@ -83,10 +85,12 @@ class Batch(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
         hits: (key, count, age when the batch was put together), decided already.
         strict: The keys of each attempt that is decided by its place in the log.
         memory: In the first batch of an epoch, and in those that re-append.
+        blocks: (key, count, life) of hits that are spent within `life` of log time, so they are
+            dated that much later.
         birth: The log's life begins here; its number is the epoch, and its writer the log itself.
     """
 
-    version: int = VERSION
+    version: int = _VERSION_WITHOUT_BLOCKS
     epoch: Positive
     seq: Positive
     proposed: Natural
@@ -100,6 +104,7 @@ class Batch(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     strict: list[list[Natural]] = []
     memory: Memory | None = None
     birth: Birth | None = None
+    blocks: list[tuple[Natural, Positive, Natural]] = []
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -108,6 +113,8 @@ _decoder = msgspec.msgpack.Decoder(Batch)
 
 def encode(batch: Batch) -> bytes:
     """The batch as it is stored."""
+    if batch.blocks:
+        batch = msgspec.structs.replace(batch, version=VERSION)
     return _encoder.encode(batch)
 
 
@@ -136,5 +143,6 @@ def _largest_index(batch: Batch) -> int:
     return max(
         max(map(index_of, batch.refunds), default=-1),
         max(map(index_of, batch.hits), default=-1),
+        max(map(index_of, batch.blocks), default=-1),
         max(chain.from_iterable(batch.strict), default=-1),
     )

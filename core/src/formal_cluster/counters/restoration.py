@@ -18,6 +18,9 @@ what instances need to find the restored store."""
 MARGIN_MS = 1_000
 """How far one instance's estimate of log time may lag behind what another has folded. Within it
 from the beginning of a life, hits count as later than they are."""
+LONGEST_LIFE_MS = MARGIN_MS // 2
+"""How far ahead of log time a reserved hit may be dated: the other half of the margin is for lag.
+"""
 
 _NOT_YET = 1 << 62
 """A deadline that is set once the log's time is known again."""

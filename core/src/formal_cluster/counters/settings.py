@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from formal_cluster.counters.restoration import LONGEST_LIFE_MS
 from formal_cluster.hookspecs import DriverSettings
 
 
@@ -11,7 +12,7 @@ class LogCountersSettings(DriverSettings):
     """`[counters.log]`"""
 
     flush_interval_ms: int = Field(
-        default=10,
+        default=35,
         ge=10,
         description="Shortest time between two batches of eventual hits of one instance, in "
         "milliseconds. Other instances see a hit about this much later.",
@@ -29,6 +30,13 @@ class LogCountersSettings(DriverSettings):
         le=10_000,
         description="How many of a subject's newest hits are kept one by one. Counts up to this "
         "are exact; larger ones may include hits up to 1/60 of the window older than it.",
+    )
+    reserve_life_ms: int = Field(
+        default=LONGEST_LIFE_MS,
+        ge=1,
+        le=LONGEST_LIFE_MS,
+        description="How long hits of a reserved counter may be spent after they were appended, in "
+        "milliseconds; at most 1/60 of the shortest window. Each such hit counts this much longer.",
     )
     snapshot_interval_s: float = Field(
         default=30,

@@ -112,6 +112,13 @@ class Hits:
         index = bisect_right(self._lasts, after)
         return index < len(firsts) and firsts[index] <= after
 
+    def doubtful(self, after: int) -> int:
+        """How many of `count(after)` may have happened before."""
+        index = bisect_right(self._lasts, after)
+        if index < len(self.firsts) and self.firsts[index] <= after:
+            return self._counts[index]
+        return 0
+
     def add(self, at: int, count: int, now: int, resolution: Resolution, exact: int) -> None:
         """Record hits that happened at `at`, and drop and merge what has aged by `now`.
 

@@ -166,7 +166,7 @@ class LogWriter:
 
     async def _put(self, load: Load, *, uncertain: bool) -> bool:
         """Whether the batch is in the store. If not, it certainly is not and can be sent again."""
-        value = encode(self._ledger.batch(load))
+        value = self._ledger.encode(load)
         try:
             await self._overwrite(value)
         except Conflict:

@@ -14,9 +14,10 @@ from difflib import get_close_matches
 from itertools import chain
 
 from formal_cluster.errors import ConfigError
-from formal_cluster.model import Stage, Window
+from formal_cluster.model import BOUNDS, Stage, Window
 from formal_cluster.policy.findings import Finding, Location
 from formal_cluster.policy.reads import Read, Reads, Step
+from formal_cluster.policy.thresholds import Asked, escapes_of, known_thresholds
 from formal_cluster.settings import CounterSettings
 
 POLICY_PACKAGE = ("formal", "v2")
@@ -39,7 +40,12 @@ class CounterUse:
             below is left as it is.
         stages: Stages at which a policy may read it.
         locations: Where it is read.
-        thresholds: What it is compared with, e.g. "last_minute > 5".
+        comparisons: What it is compared with, e.g. "last_minute > 5".
+        thresholds: For each of `windows`, the counts at which a policy may change its mind, in
+            order; None if they are not known. See `policy.thresholds`.
+        escapes: Where something else than comparisons is made of a value, so that thresholds are
+            not known.
+        bounds: Those of the count that policies read, of `BOUNDS`.
         counted_at: Stages at which an access is a hit on it.
         name: What its keys are called, e.g. `bucket.access_count`: counts of different entities
             are different counts.
@@ -52,7 +58,10 @@ class CounterUse:
     explicit: bool
     stages: frozenset[Stage]
     locations: tuple[Location, ...]
-    thresholds: tuple[str, ...] = ()
+    comparisons: tuple[str, ...] = ()
+    thresholds: tuple[tuple[int, ...] | None, ...] = ()
+    escapes: tuple[Location, ...] = ()
+    bounds: tuple[str, ...] = ()
     counted_at: frozenset[Stage] = field(init=False, repr=False)
     name: str = field(init=False)
     paths: tuple[str, ...] = field(init=False, repr=False)
@@ -64,6 +73,8 @@ class CounterUse:
         object.__setattr__(self, "name", f"{self.entity}.{self.counter.name}")
         paths = tuple(f"{self.path}.{window.name}" for window in self.windows)
         object.__setattr__(self, "paths", paths)
+        if not self.thresholds:
+            object.__setattr__(self, "thresholds", (None,) * len(self.windows))
 
     @property
     def path(self) -> str:
@@ -79,7 +90,7 @@ class _Gathered:
     explicit: bool = False
     stages: set[Stage] = field(default_factory=set)
     locations: set[Location] = field(default_factory=set)
-    thresholds: set[str] = field(default_factory=set)
+    bounds: set[str] = field(default_factory=set)
 
 
 class Declared:
@@ -115,8 +126,10 @@ def find_uses(policies: Sequence[Reads], declared: Declared) -> tuple[CounterUse
     entities = _entities(policies, declared)
     windows = {*STANDARD_WINDOWS, *_named_windows(policies)}
     gathered: dict[tuple[str, str], _Gathered] = {}
+    asked: list[Asked] = []
     for reads in policies:
         reached = {stage: reads.reachable(stage_symbols(stage)) for stage in Stage}
+        asked.append(Asked(reads, frozenset(chain.from_iterable(reached.values()))))
         for read in reads.places:
             stages = {stage for stage, rules in reached.items() if read.rule in rules}
             read_windows = _windows(read, windows)
@@ -128,32 +141,28 @@ def find_uses(policies: Sequence[Reads], declared: Declared) -> tuple[CounterUse
                 use.explicit |= None not in read.steps[:2] and len(read.steps) > 1
                 use.stages |= stages
                 use.locations.add(read.at[-1])
-    for reads in policies:
-        for (entity, name), use in gathered.items():
-            use.thresholds |= {
-                f"{steps[2] or '*'} {comparison}"
-                for steps, comparison in reads.thresholds
-                if steps[0] in {None, entity} and steps[1] in {None, name}
-            }
-    return tuple(_use(place, use, declared) for place, use in sorted(gathered.items()))
+                use.bounds |= {step for step in read.steps[2:3] if step in BOUNDS}
+    return tuple(_use(place, use, declared, asked) for place, use in sorted(gathered.items()))
 
 
 def misspelt(policies: Sequence[Reads], declared: Declared) -> Iterator[Finding]:
     """Reads that look like a counter's and can never find one."""
     entities = _entities(policies, declared)
     for read in chain.from_iterable(reads.places for reads in policies):
-        entity, name, window = (*read.steps, None, None, None)[:3]
+        if len(read.steps) < 3:
+            continue
+        entity, name = read.steps[:2]
+        window = _window_step(read.steps)
         if name is None or window is None:
             continue
-        _, _, at_name, at_window = read.at
         if declared.somewhere(entity, name):
             message = _window_error(window)
             if message:
-                yield Finding(at_window, message)
+                yield Finding(read.at[-1], message)
             if entity is None and not entities:
-                yield Finding(at_name, f"{name} of which entity? Name one, e.g. input.bucket")
+                yield Finding(read.at[2], f"{name} of which entity? Name one, e.g. input.bucket")
         elif _means_counter(name, window, declared):
-            yield Finding(at_name, _counter_error(entity or "*", name, declared))
+            yield Finding(read.at[2], _counter_error(entity or "*", name, declared))
 
 
 def stage_symbols(stage: Stage) -> Iterator[tuple[str, ...]]:
@@ -177,10 +186,17 @@ def _expand(read: Read, entities: Iterable[str], declared: Declared) -> Iterator
 
 
 def _windows(read: Read, within_reach: set[Window]) -> set[Window]:
-    if len(read.steps) < 3 or read.steps[2] is None:
+    name = _window_step(read.steps)
+    if name is None:
         return within_reach
-    window = _parse(read.steps[2])
+    window = _parse(name)
     return {window} if window else set()
+
+
+def _window_step(steps: Sequence[Step]) -> Step:
+    """The window that a place is of, or has a bound of; None if it may be any."""
+    below = steps[3:] if steps[2:3] and steps[2] in BOUNDS else steps[2:]
+    return below[0] if below else None
 
 
 def _named_windows(policies: Sequence[Reads]) -> Iterator[Window]:
@@ -198,17 +214,36 @@ def _parse(name: str) -> Window | None:
         return None
 
 
-def _use(place: tuple[str, str], use: _Gathered, declared: Declared) -> CounterUse:
+def _use(
+    place: tuple[str, str], use: _Gathered, declared: Declared, asked: Sequence[Asked]
+) -> CounterUse:
+    entity, name = place
     counter = declared.get(*place)
     assert counter is not None  # `_expand` yields no other
+    windows = tuple(sorted(use.windows, key=lambda window: (window.length_ms, window.name)))
+    comparisons = {
+        f"{'.'.join(step or '*' for step in steps[2:])} {comparison}"
+        for policy in asked
+        for steps, comparison, _ in policy.reads.thresholds
+        if steps[0] in {None, entity} and steps[1] in {None, name}
+    }
+    escapes = {
+        at
+        for policy in asked
+        for window in windows
+        for at in escapes_of(policy, entity, name, window)
+    }
     return CounterUse(
-        place[0],
+        entity,
         counter,
-        tuple(sorted(use.windows, key=lambda window: (window.length_ms, window.name))),
+        windows,
         use.explicit,
         frozenset(use.stages),
         tuple(sorted(use.locations)),
-        tuple(sorted(use.thresholds)),
+        tuple(sorted(comparisons)),
+        tuple(known_thresholds(asked, entity, name, window) for window in windows),
+        tuple(sorted(escapes)),
+        tuple(sorted(use.bounds)),
     )
 
 
@@ -219,7 +254,8 @@ def _window_error(name: str) -> str:
     try:
         Window.parse(name)
     except ConfigError as error:
-        meant = _nearest_window(name)
+        (bound,) = get_close_matches(name, BOUNDS, n=1, cutoff=0.7) or (None,)
+        meant = bound or _nearest_window(name)
         return f"{error}; did you mean {meant}?" if meant not in {None, name} else str(error)
     return ""
 

@@ -25,6 +25,7 @@ from formal_cluster.model import (
     Stage,
 )
 from formal_cluster.policy.analyse import CounterUse
+from formal_cluster.policy.bounds import upper_bound
 from formal_cluster.protocols import PolicyInput
 
 _USER_FIELDS = ("id", "username", "email")
@@ -65,9 +66,11 @@ class Touched(NamedTuple):
         """The strictest grade of the counters touched; None when there are none."""
         grade = None
         for touch in self.counted + self.observed:
-            grade = touch.use.counter.grade
-            if grade is Grade.STRICT:
-                break
+            declared = touch.use.counter.grade
+            if declared is Grade.STRICT:
+                return declared
+            if grade is not Grade.RESERVED:
+                grade = declared
         return grade
 
     def paths(self, on_degraded: OnDegraded) -> list[str]:
@@ -84,6 +87,8 @@ class Touched(NamedTuple):
         look_counts: Sequence[Sequence[Count]] = (),
         *,
         degraded: bool = False,
+        unseen: int | None = 0,
+        in_log_order: bool = False,
     ) -> tuple[PolicyInput, tuple[CounterReading, ...]]:
         """The input with the counters in it, and the same values for the decision.
 
@@ -95,13 +100,17 @@ class Touched(NamedTuple):
             look_counts: For each of `looks`, its counts.
             degraded: The shared state is out of reach: counters with `on_degraded = "allow"` read
                 as zero.
+            unseen: How many other instances may have counted what is not in the counts.
+            in_log_order: Whether `hit_counts` are those before the attempt in the log, which
+                leave nothing out.
         """
+        unseen_hits = 0 if in_log_order else unseen
         document = self.document.copy()
         readings: list[CounterReading] = []
         for touch, counts in zip(self.counted, hit_counts, strict=True):
-            readings += _place(document, touch, counts, 1, degraded=degraded)
+            readings += _place(document, touch, counts, 1, unseen_hits, degraded=degraded)
         for touch, counts in zip(self.observed, look_counts, strict=True):
-            readings += _place(document, touch, counts, 0, degraded=degraded)
+            readings += _place(document, touch, counts, 0, unseen, degraded=degraded)
         return document, tuple(readings)
 
 
@@ -130,24 +139,40 @@ def plan(document: object, stage: Stage, uses: Iterable[CounterUse]) -> Touched:
         if entity is None or not (use.explicit or _is_named_object(use.entity, entity)):
             continue
         key = CounterKey(use.name, _subject(document, use))
-        read = CounterRead(key, use.windows, use.counter.count_denied)
+        counter = use.counter
+        read = CounterRead(key, use.windows, counter.count_denied, use.thresholds, counter.block)
         touch = Touch(use, read)
         (counted if stage in use.counted_at else observed).append(touch)
     return Touched(document, tuple(counted), tuple(observed))
 
 
 def _place(
-    document: PolicyInput, touch: Touch, counts: Sequence[Count], present: int, *, degraded: bool
+    document: PolicyInput,
+    touch: Touch,
+    counts: Sequence[Count],
+    present: int,
+    unseen: int | None,
+    *,
+    degraded: bool,
 ) -> list[CounterReading]:
     """Put one counter into a document that is ours, below an entity that becomes ours."""
     use, read = touch
     if degraded and use.counter.on_degraded is OnDegraded.ALLOW:
-        counts, present = [Count(0)] * len(counts), 0
+        counts, present, unseen = [Count(0)] * len(counts), 0, 0
     readings: list[CounterReading] = []
-    values: dict[str, int] = {}
-    for path, window, count in zip(use.paths, read.windows, counts, strict=True):
-        value = values[window.name] = count.value + present
-        readings.append(CounterReading(path, read.key, window.name, value, count.exact))
+    values: dict[str, int | dict[str, int]] = {}
+    for path, window, known, count in zip(
+        use.paths, read.windows, use.thresholds, counts, strict=True
+    ):
+        upper = value = values[window.name] = count.value + present
+        if unseen != 0:
+            upper = upper_bound(value, known, unseen)
+        lower = value - count.doubtful
+        readings.append(
+            CounterReading(path, read.key, window.name, value, count.exact, lower, upper, known)
+        )
+    for bound in use.bounds:
+        values[bound] = {reading.window: getattr(reading, bound) for reading in readings}
     entity = document[use.entity]
     # A plain value becomes the name of an object, which a counter can hang below.
     opened = entity.copy() if isinstance(entity, dict) else {"name": entity}
@@ -212,7 +237,10 @@ def _first(value: Any, fields: Iterable[str]) -> str | None:
     if isinstance(value, dict):
         for field in fields:
             found = value.get(field)
-            if found is not None:
+            if type(found) is str:  # nearly always; it saves the call
+                if found:
+                    return found
+            elif found is not None:
                 identity = _identity(found)
                 if identity is not None:
                     return identity

@@ -5,8 +5,8 @@ aliases, iteration, helper rules and calls, until nothing changes any more. The 
 side only: what it does not list, the policy cannot read. A place that is handed to something
 opaque (a built-in function, a literal, the policy's result) is *read whole*, with all below it.
 
-Places are followed for three steps below `input` (entity, counter, window). That is all the
-counters need, and it makes the interpretation end.
+Places are followed for three steps below `input` (entity, counter, window; one more to a window of
+a bound). That is all the counters need, and it makes the interpretation end.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from formal_cluster.policy.places import (
-    INPUT_DEPTH,
     OPAQUE,
     UNKNOWN,
     Constant,
+    Number,
     Place,
     Places,
     Value,
     union,
 )
-from formal_cluster.policy.reads import Reads, Threshold
+from formal_cluster.policy.reads import Reads
 from formal_cluster.policy.rego import Module, Node
 from formal_cluster.policy.syntax import (
     Rule,
@@ -74,7 +74,7 @@ class _Interpreter:
             "Var": self._var,
             "String": self._string,
             "RawString": self._string,
-            "Number": self._scalar,
+            "Number": self._number,
             "Bool": self._scalar,
             "Null": self._scalar,
             "RefDot": self._dot,
@@ -217,7 +217,7 @@ class _Interpreter:
 
     def _index(self, base: Value, index: Node, scope: Scope) -> Value:
         key = self._evaluate(index, scope)
-        self._places.look_at(key)
+        self._places.use(key)
         names = [item.value for item in key if isinstance(item, Constant)]
         known = len(names) == len(key) > 0 and None not in names
         at = location(scope.module, split(index)[1])
@@ -232,6 +232,9 @@ class _Interpreter:
     def _string(self, body: Node, _scope: Scope) -> Value:
         self._places.reads.constants.add(body["value"])
         return frozenset({Constant(body["value"])})
+
+    def _number(self, body: Node, _scope: Scope) -> Value:
+        return frozenset({Number(body["value"])})
 
     def _scalar(self, _body: Node, _scope: Scope) -> Value:
         return OPAQUE
@@ -269,7 +272,7 @@ class _Interpreter:
             if arity is not None and index < arity:
                 self._places.bind((callee, index), value)
             elif takes_text:
-                self._places.look_at(value)
+                self._places.use(value)
             else:
                 self._places.consume(value)
         if arity is None:
@@ -302,32 +305,32 @@ class _Interpreter:
             return OPAQUE
         # `=` compares, and binds what is not bound yet, on either side. Strings are not taken
         # over: an undeclared variable of that name elsewhere in the rule may be another one.
-        for pattern, matched in ((lhs, value), (rhs, self._evaluate(lhs, scope))):
-            self._places.look_at(matched)
-            kind, name = split(pattern)
-            places = frozenset(i if isinstance(i, Place) else UNKNOWN for i in matched)
-            if kind == "Var" and name["value"] not in {"input", "data"}:
-                self._bind(name["value"], places, scope)
-            elif kind in {"Array", "Object"}:
-                self._places.consume(places)
+        left = self._evaluate(lhs, scope)
+        self._unify(lhs, left, value, scope)
+        self._unify(rhs, value, left, scope)
         return OPAQUE
 
+    def _unify(self, pattern: Node, own: Value, matched: Value, scope: Scope) -> None:
+        """Bind `matched` to a pattern that stands for `own` so far."""
+        self._places.look_at(matched)
+        if own and own != matched:
+            self._places.compare(matched, "==", own)
+        kind, name = split(pattern)
+        places = frozenset(i if isinstance(i, Place) else UNKNOWN for i in matched)
+        if kind == "Var" and name["value"] not in {"input", "data"}:
+            self._bind(name["value"], places, scope)
+        elif kind in {"Array", "Object"}:
+            self._places.consume(places)
+
     def _compare(self, body: Node, scope: Scope) -> Value:
-        for side, other, spelt in (("lhs", "rhs", _COMPARISONS), ("rhs", "lhs", _MIRRORED)):
-            value = self._evaluate(body[side], scope)
-            self._places.look_at(value)
-            kind, number = split(body[other])
-            if kind == "Number":
-                self._places.reads.thresholds |= {
-                    Threshold(item.steps, f"{spelt[body['op']]} {number['value']}")
-                    for item in value
-                    if isinstance(item, Place) and len(item.steps) == INPUT_DEPTH
-                }
+        lhs, rhs = (self._evaluate(body[side], scope) for side in ("lhs", "rhs"))
+        self._places.compare(lhs, _COMPARISONS[body["op"]], rhs)
+        self._places.compare(rhs, _MIRRORED[body["op"]], lhs)
         return OPAQUE
 
     def _arithmetic(self, body: Node, scope: Scope) -> Value:
-        self._places.look_at(self._evaluate(body["lhs"], scope))
-        return self._places.look_at(self._evaluate(body["rhs"], scope))
+        self._places.use(self._evaluate(body["lhs"], scope))
+        return self._places.use(self._evaluate(body["rhs"], scope))
 
     def _set_operation(self, body: Node, scope: Scope) -> Value:
         self._places.consume(self._evaluate(body["lhs"], scope))
@@ -335,10 +338,10 @@ class _Interpreter:
         return OPAQUE
 
     def _negate(self, body: Node, scope: Scope) -> Value:
-        return self._places.look_at(self._evaluate(body["expr"], scope))
+        return self._places.use(self._evaluate(body["expr"], scope))
 
     def _membership(self, body: Node, scope: Scope) -> Value:
         for part in ("key", "value", "collection"):
             if body[part] is not None:
-                self._places.look_at(self._evaluate(body[part], scope))
+                self._places.use(self._evaluate(body[part], scope))
         return OPAQUE

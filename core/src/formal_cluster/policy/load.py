@@ -21,6 +21,7 @@ from formal_cluster.policy.analyse import (
     misspelt,
     stage_symbols,
 )
+from formal_cluster.policy.bound_reads import misread_bounds
 from formal_cluster.policy.checks import (
     builtin_findings,
     recursion_findings,
@@ -101,6 +102,7 @@ def _analysis_findings(
         yield from builtin_findings(policy_reads)
         yield from recursion_findings(policy_reads)
     yield from misspelt(reads, declared)
+    yield from misread_bounds(reads, declared)
 
 
 def _engine_findings(own: Sequence[Module], libraries: Sequence[Module]) -> Iterable[Finding]:

@@ -79,7 +79,7 @@ def framework_block(reason: str) -> Result:
 
 def result_error(result: object) -> str | None:
     """What keeps a stage rule's value from being an outcome; None when it is one."""
-    if not isinstance(result, Mapping):
+    if type(result) is not dict and not isinstance(result, Mapping):
         return f"the rule must give an object with an action, not {result!r:.60}"
     action = result.get("action")
     if not isinstance(action, str):

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
+from formal_cluster.model import BOUNDS
 from formal_cluster.policy.findings import Finding, Location
-from formal_cluster.policy.reads import Read, Reads, Step
+from formal_cluster.policy.reads import Beyond, Escape, Read, Reads, Step, Threshold
 from formal_cluster.policy.syntax import Rule, Symbol
 
-INPUT_DEPTH = 3
+_INPUT_DEPTH = 3
 
 
 class Place(NamedTuple):
@@ -31,7 +33,15 @@ class Constant(NamedTuple):
     value: str | None
 
 
-Value: TypeAlias = frozenset[Place | Constant]
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number written out. No named tuple: one would be equal to the `Constant` of its text."""
+
+    text: str
+
+
+Item: TypeAlias = Place | Constant | Number
+Value: TypeAlias = frozenset[Item]
 """What an expression may stand for; empty for a variable that ranges over anything."""
 
 UNKNOWN = Constant(None)
@@ -53,7 +63,7 @@ class Places:
         self.arity = {rule.symbol: len(rule.args) for rule in rules if rule.function}
         self._symbols = {rule.symbol for rule in rules}
         self._incomplete = {rule.symbol for rule in rules if not rule.complete} | results
-        self._bound: defaultdict[object, set[Place | Constant]] = defaultdict(set)
+        self._bound: defaultdict[object, set[Item]] = defaultdict(set)
         self._changed = True
 
     def rounds(self) -> Iterator[None]:
@@ -83,11 +93,12 @@ class Places:
 
     def extend(self, value: Value, step: Step, at: Location) -> Value:
         """Go one step down from every place that `value` may be."""
-        result: set[Place | Constant] = set()
+        result: set[Item] = set()
         for item in value:
-            if isinstance(item, Constant):
+            if not isinstance(item, Place):
                 result.add(UNKNOWN)
-            elif item.root == "input" and len(item.steps) == INPUT_DEPTH:
+            elif is_full(item):
+                self.reads.beyond.add(Beyond(item.steps, step, at))
                 result.add(item)
             else:
                 place = Place(item.root, (*item.steps, step), (*item.at, at))
@@ -95,13 +106,13 @@ class Places:
                     result |= self._resolve(place)
                 else:
                     result.add(place)
-                    if len(place.steps) == INPUT_DEPTH:
+                    if is_full(place):
                         self.read(place)
         return frozenset(result)
 
-    def _resolve(self, place: Place) -> set[Place | Constant]:
+    def _resolve(self, place: Place) -> set[Item]:
         """What a place in `data` stands for: rules' values, or a package to go further into."""
-        result: set[Place | Constant] = set()
+        result: set[Item] = set()
         defined = False
         for symbol in self.below(place.steps):
             defined = True
@@ -147,6 +158,7 @@ class Places:
             seen.add(place)
             if place.root == "input":
                 self.read(place)
+                self._escape(place)
                 continue
             for symbol in self.below(place.steps):
                 waiting.extend(i for i in self._bound[symbol] if isinstance(i, Place))
@@ -161,11 +173,44 @@ class Places:
                     self.read(item)
         return OPAQUE
 
+    def use(self, value: Value) -> Value:
+        """The value is looked at, and what is made of it depends on more than comparisons."""
+        for item in value:
+            if isinstance(item, Place) and item.root == "input" and len(item.steps) > 1:
+                self._escape(item)
+        return self.look_at(value)
+
+    def compare(self, value: Value, comparison: str, other: Value) -> None:
+        """The value is compared with another."""
+        self.look_at(value)
+        numbers = [item for item in other if isinstance(item, Number)]
+        for item in value:
+            if not isinstance(item, Place) or item.root != "input":
+                continue
+            if len(item.steps) >= _INPUT_DEPTH:
+                self.reads.thresholds |= {
+                    Threshold(item.steps, f"{comparison} {number.text}", item.at[-1])
+                    for number in numbers
+                }
+            if len(item.steps) > 1 and not 0 < len(numbers) == len(other):
+                self._escape(item)
+
+    def _escape(self, place: Place) -> None:
+        self.reads.escapes.add(Escape(self.current, place.steps, place.at[-1]))
+
     def _note_calls(self, value: Value) -> None:
         """Where a package is not gone further into, all its rules are evaluated."""
         for item in value:
             if isinstance(item, Place) and item.root == "data":
                 self.reads.calls[self.current].update(self.below(item.steps))
+
+
+def is_full(place: Place) -> bool:
+    """Whether a place is as far below `input` as is followed: to a window, of a bound too."""
+    depth = len(place.steps)
+    if place.root != "input" or depth < _INPUT_DEPTH:
+        return False
+    return depth > _INPUT_DEPTH or place.steps[-1] not in BOUNDS
 
 
 def union(values: Iterable[Value]) -> Value:

@@ -18,7 +18,7 @@ class Read(NamedTuple):
     """A place of the input that a rule reads, with all that is below it.
 
     Attributes:
-        steps: At most entity, counter and window.
+        steps: At most entity, counter and window; before the window may be a bound of the count.
         at: Where `input` and each step is written, so one longer than `steps`.
     """
 
@@ -32,6 +32,23 @@ class Threshold(NamedTuple):
 
     steps: tuple[Step, ...]
     comparison: str
+    at: Location
+
+
+class Escape(NamedTuple):
+    """A place, or all below it, goes where more than comparisons with numbers is made of it."""
+
+    rule: Symbol
+    steps: tuple[Step, ...]
+    at: Location
+
+
+class Beyond(NamedTuple):
+    """A step further than there can be anything if the place is a counter's window."""
+
+    steps: tuple[Step, ...]
+    step: Step
+    at: Location
 
 
 @dataclass(slots=True)
@@ -41,6 +58,9 @@ class Reads:
     Attributes:
         places: What is read, by which rule and where.
         paths: Every input path that occurs, whether read whole or only looked at.
+        thresholds: Which numbers are compared with what.
+        escapes: What is not only compared with numbers.
+        beyond: What is read below places that are not followed any further.
         constants: Every string that occurs: names of windows may be put together from them.
         calls: For each rule, the rules and functions it refers to.
         builtins: Functions called that the policy does not define, and where.
@@ -52,6 +72,8 @@ class Reads:
     paths: set[tuple[Step, ...]] = field(default_factory=set)
     constants: set[str] = field(default_factory=set)
     thresholds: set[Threshold] = field(default_factory=set)
+    escapes: set[Escape] = field(default_factory=set)
+    beyond: set[Beyond] = field(default_factory=set)
     calls: defaultdict[Symbol, set[Symbol]] = field(default_factory=lambda: defaultdict(set))
     builtins: set[tuple[str, Location]] = field(default_factory=set)
     defined: dict[Symbol, Location] = field(default_factory=dict)

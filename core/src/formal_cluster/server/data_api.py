@@ -12,8 +12,10 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from formal_cluster.decision_log import reading_as_json
 from formal_cluster.errors import InputError
 from formal_cluster.model import STAGE_BY_NAME
+from formal_cluster.server import rate_limit
 from formal_cluster.server.bodies import parse_input
 from formal_cluster.server.keys import CLUSTER
 
@@ -39,18 +41,23 @@ async def decide(request: web.Request) -> web.Response:
         answer["provenance"] = {
             "version": version("formal-cluster"),
             "policies": [outcome.policy for outcome in decision.outcomes],
-            "counters": [
-                {"path": r.path, "subject": r.key.subject, "value": r.value, "exact": r.exact}
-                for r in decision.counters
-            ],
+            "counters": [reading_as_json(reading) for reading in decision.counters],
             "cluster": decision.cluster,
             "grade": decision.grade,
             "revision": decision.revision,
+            "stale_ms": decision.stale_ms,
             "reason": decision.reason,
         }
+    fields: dict[str, str] = {}
+    if cluster.settings.server.ratelimit or _asked(request, "ratelimit"):
+        met = rate_limit.quotas(decision, cluster.reset_ms)
+        answer["ratelimit"] = rate_limit.as_json(met)
+        fields = rate_limit.headers(met, blocked=not decision.permitted)
     if _asked(request, "metrics"):
         answer["metrics"] = {"timer_server_handler_ns": time.perf_counter_ns() - started}
-    return web.Response(body=_encode(answer), content_type="application/json")
+    return web.Response(
+        body=_encode(answer), content_type="application/json", headers=fields or None
+    )
 
 
 def _asked(request: web.Request, name: str) -> bool:

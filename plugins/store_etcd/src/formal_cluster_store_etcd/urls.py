@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Literal, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
@@ -24,6 +25,7 @@ def member_url(scheme: Scheme, host: str, port: int) -> str:
     return f"{scheme}://{Endpoint(host, port)}"
 
 
+@lru_cache(maxsize=1024)  # a store's status is read at every write to the counters' log
 def endpoint_of(url: str) -> Endpoint:
     """The host and port of a member's URL.
 

@@ -1,0 +1,61 @@
+"""Counting without a policy: hits a second of one process and one thread, everything included.
+
+`loads` are the subjects hit; `measure` counts a million hits of one of them and ends when the
+store has confirmed the last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+
+from benchmarks.measure import Sample, sample
+from formal_cluster.model import CounterKey, CounterRead, Window
+from formal_cluster.protocols import Counters
+
+_KEYS = 10_000
+_SLICE = 500
+_TIMED = 10
+_MINUTE = (Window.parse("last_minute"),)
+
+
+def _read(number: int) -> CounterRead:
+    return CounterRead(CounterKey("access_count", (f"user{number}", "sensitive-bucket")), _MINUTE)
+
+
+def loads(hits: int) -> Mapping[str, Sequence[CounterRead]]:
+    """By name, the subject of each hit."""
+    draw = random.Random(1)
+    keys = range(_KEYS)
+    zipf = list(accumulate(1 / (rank + 1) for rank in keys))
+    return {
+        "one hot key": [_read(0)] * hits,
+        "10,000 keys, uniform": [_read(n) for n in draw.choices(keys, k=hits)],
+        "10,000 keys, Zipf": [_read(n) for n in draw.choices(keys, cum_weights=zipf, k=hits)],
+    }
+
+
+async def measure(counters: Counters, subjects: Sequence[CounterRead]) -> Sample:
+    """One round. The event loop runs after each slice of hits, so that the rate pays for writing
+    the hits and folding them; every tenth slice is timed hit by hit."""
+    clock = time.perf_counter
+    hit = counters.hit
+    latencies: list[float] = []
+    begun = clock()
+    for number, start in enumerate(range(0, len(subjects), _SLICE)):
+        some = subjects[start : start + _SLICE]
+        if number % _TIMED:
+            for read in some:
+                hit(read)
+        else:
+            for read in some:
+                before = clock()
+                hit(read)
+                latencies.append(clock() - before)
+        await asyncio.sleep(0)
+    while counters.status().pending:  # noqa: ASYNC110  hits confirm on their own
+        await asyncio.sleep(0.001)
+    return sample(latencies, clock() - begun)

@@ -1,0 +1,138 @@
+"""`reserved` beside `strict` at a limit of 500: decisions per second and store writes per decision.
+
+    python -m benchmarks.reserved
+
+One instance over its own etcd, alternating rounds. Callers work on users of their own, each until
+its limit is used up, then on the next: so every block's growth and its end are in the figures.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import socket
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from formal_cluster.cluster import Cluster
+from formal_cluster.model import ClusterState, Grade
+
+LIMIT = 500
+POLICY = f"""package formal.v2
+
+import future.keywords.if
+
+pre_request := {{"action": "block"}} if input.bucket.access_count.last_minute > {LIMIT}
+"""
+ROUNDS = 5
+SECONDS = 2.0
+
+
+class Round(NamedTuple):
+    """One round of one grade."""
+
+    decisions_per_s: float
+    p50_us: float
+    p99_us: float
+    writes_per_decision: float
+
+
+async def measure(
+    *, callers: Sequence[int] = (1, 16, 64), rounds: int = ROUNDS, seconds: float = SECONDS
+) -> dict[tuple[Grade, int], list[Round]]:
+    """Rounds by grade and number of concurrent callers."""
+    results: dict[tuple[Grade, int], list[Round]] = {}
+    users = itertools.count()
+    with tempfile.TemporaryDirectory() as directory:
+        (Path(directory) / "policy.rego").write_text(POLICY)
+        async with Cluster.from_settings(_settings(directory)) as cluster:
+            deadline = time.monotonic() + 30
+            while cluster.status().state is not ClusterState.CLUSTERED:
+                if time.monotonic() > deadline:
+                    raise SystemExit(f"the cluster of one did not form: {cluster.status()}")
+                await asyncio.sleep(0.05)
+            for _ in range(rounds):
+                for number, grade in itertools.product(callers, (Grade.STRICT, Grade.RESERVED)):
+                    one = await _round(cluster, grade, number, seconds, users)
+                    results.setdefault((grade, number), []).append(one)
+    return results
+
+
+async def _round(
+    cluster: Cluster, grade: Grade, callers: int, seconds: float, users: itertools.count[int]
+) -> Round:
+    decide = cluster.decide_strict if grade is Grade.STRICT else cluster.decide_reserved
+    clock = time.perf_counter
+    latencies: list[float] = []
+    before = cluster.counters.status().revision
+    begun = clock()
+
+    async def caller() -> None:
+        while True:
+            document = {"user": {"id": f"user{next(users)}"}, "bucket": {"name": "b"}}
+            for _ in range(LIMIT):
+                asked = clock()
+                if asked - begun >= seconds:
+                    return
+                decision = await decide("pre_request", document)
+                latencies.append(clock() - asked)
+                if not decision.permitted:
+                    raise AssertionError(f"a limit of {LIMIT} was not reached yet: {decision}")
+
+    await asyncio.gather(*(caller() for _ in range(callers)))
+    elapsed = clock() - begun
+    await asyncio.sleep(0.7)  # until what is not spent has been taken back: those are writes too
+    writes = cluster.counters.status().revision - before
+    latencies.sort()
+    last = len(latencies) - 1
+    return Round(
+        len(latencies) / elapsed,
+        latencies[last // 2] * 1e6,
+        latencies[round(last * 0.99)] * 1e6,
+        writes / len(latencies),
+    )
+
+
+def _settings(directory: str) -> dict[str, object]:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as one,
+        socket.create_server(("127.0.0.1", 0)) as two,
+    ):
+        ports = one.getsockname()[1], two.getsockname()[1]
+    return {
+        "discovery": {
+            "drivers": ["static"],
+            "static": {"self": "a", "instances": [{"id": "a", "address": "127.0.0.1"}]},
+        },
+        "store": {
+            "driver": "etcd",
+            "etcd": {
+                "data_dir": f"{directory}/default.etcd",
+                "client_port": ports[0],
+                "peer_port": ports[1],
+            },
+        },
+        "policy": {"paths": [f"{directory}/policy.rego"], "reload_seconds": 0},
+    }
+
+
+def table(results: dict[tuple[Grade, int], list[Round]]) -> str:
+    """Medians, in Markdown."""
+    lines = [
+        "| callers at once | grade | decisions/s | p50 µs | p99 µs | store writes per decision |",
+        "|---|---|---|---|---|---|",
+    ]
+    for (grade, callers), rounds in sorted(results.items(), key=lambda item: item[0][1]):
+        rate, p50, p99, writes = (statistics.median(column) for column in zip(*rounds, strict=True))
+        lines.append(
+            f"| {callers} | `{grade}` | {rate:,.0f} | {p50:,.0f} | {p99:,.0f} | {writes:.4f} |"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(table(asyncio.run(measure())))

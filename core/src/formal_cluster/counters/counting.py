@@ -1,0 +1,73 @@
+"""What a subject's counts are here and now: those folded, and those on their way into the log."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from formal_cluster.counters.pending import Pending
+from formal_cluster.counters.windows import BASE_RESOLUTION, Hits
+from formal_cluster.model import Count, CounterRead
+
+if TYPE_CHECKING:
+    from formal_cluster.counters.ledger import Ledger
+
+_PREPARED = 1_024
+_COUNTS = tuple(Count(value) for value in range(_PREPARED))
+
+
+def counts_of(
+    ledger: Ledger, read: CounterRead, pending: Pending | None, now: int, log_now: int
+) -> list[Count]:
+    """The counts at a log time, per window. The ledger's lock is held.
+
+    Args:
+        pending: What the subject has that the log does not hold yet.
+        now: The monotonic time of `log_now`.
+    """
+    # The hottest loop of the product: a call saved here is 5 % of a decision.
+    state, key = ledger.state, read.key
+    hits = state.subjects.get(key)
+    shared = hits is None and bool(state.overflow)
+    if shared:
+        hits = state.find(key)
+    lengths = state.resolutions.get(key.counter, BASE_RESOLUTION).lengths
+    counts = []
+    for window in read.windows:
+        length = window.length_ms
+        if length not in lengths:
+            _ask_for_new_windows(ledger, read)
+        value, rounded = 0, shared
+        if hits is not None:
+            value = hits.count(log_now - length)
+            if hits.firsts:
+                rounded = shared or hits.rounded(log_now - length)
+        if pending is not None:
+            value += pending.count(now - length)
+            if pending.backlog is not None or pending.sent_backlog is not None:
+                rounded = rounded or pending.rounded(now - length)
+        if ledger.held is not None:
+            own = 0 if pending is None else pending.count(now - length)
+            value = max(value, own + ledger.held.count(key, log_now - length, state))
+            rounded = True
+        if rounded:
+            known = not shared and ledger.held is None
+            doubtful = _doubtful(hits, pending, now, log_now, length) if known else value
+            counts.append(Count(value, exact=False, doubtful=doubtful))
+        else:
+            counts.append(_COUNTS[value] if value < _PREPARED else Count(value))
+    return counts
+
+
+def _doubtful(
+    hits: Hits | None, pending: Pending | None, now: int, log_now: int, length: int
+) -> int:
+    folded = 0 if hits is None else hits.doubtful(log_now - length)
+    return folded + (0 if pending is None else pending.doubtful(now - length))
+
+
+def _ask_for_new_windows(ledger: Ledger, read: CounterRead) -> None:
+    lengths = ledger.state.resolution(read.key.counter).lengths
+    for window in read.windows:
+        if window.length_ms not in lengths:
+            ledger.outbox.ask(read.key.counter, window.length_ms)
+            ledger.wake()
