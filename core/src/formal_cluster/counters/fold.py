@@ -153,7 +153,7 @@ class State:
         """Fold a record that `follows`."""
         self.begin(record)
         self.add_hits(record.batch, 0, len(record.batch.hits))
-        self.add_strict(record.batch)
+        self.add_strict(record.batch, 0, len(record.batch.strict))
         self.add_blocks(record.batch)
         self.end(record)
 
@@ -172,14 +172,14 @@ class State:
             self._refund(batch.keys[index], at, count)
 
     def add_hits(self, batch: Batch, start: int, end: int) -> None:
-        """Fold some of the batch's hits that were decided already."""
+        """Fold some of the hits that were decided already."""
         keys, hit, assembled = batch.keys, self.hit, self.log_time - batch.lag
         for index, count, age in batch.hits[start:end]:
             hit(keys[index], assembled - age, count)
 
-    def add_strict(self, batch: Batch) -> None:
-        """Fold the hits of the strict attempts. It may also be done one by one with `hit`."""
-        for index in chain.from_iterable(batch.strict):
+    def add_strict(self, batch: Batch, start: int, end: int) -> None:
+        """Fold the hits of some strict attempts. It may also be done one by one with `hit`."""
+        for index in chain.from_iterable(batch.strict[start:end]):
             self.hit(batch.keys[index], self.log_time, 1)
 
     def add_blocks(self, batch: Batch, before: Callable[[int], None] | None = None) -> None:

@@ -43,7 +43,9 @@ class Folding:
             for start in range(0, len(batch.hits), SLICE):
                 state.add_hits(batch, start, start + SLICE)
                 yield
-            state.add_strict(batch)
+            for start in range(0, len(batch.strict), SLICE):
+                state.add_strict(batch, start, start + SLICE)
+                yield
             state.add_blocks(batch)
         else:
             for start in range(0, len(load.pending), SLICE):
