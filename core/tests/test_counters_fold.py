@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 
 from formal_cluster.counters.fold import Gap, Record, State
 from formal_cluster.counters.frozen import Frozen
@@ -132,6 +132,7 @@ def logs() -> st.SearchStrategy[Log]:
     return st.builds(random_log, length=st.integers(1, 30), seed=st.integers(0, 2**32))
 
 
+@settings(deadline=None)
 @given(logs())
 def test_two_readers_of_one_log_hold_the_same(log: Log) -> None:
     one, other = state(), state()
@@ -142,6 +143,7 @@ def test_two_readers_of_one_log_hold_the_same(log: Log) -> None:
     assert content(one) == content(other)
 
 
+@settings(deadline=None)
 @given(logs(), st.data())
 def test_duplicates_change_nothing(log: Log, data: st.DataObject) -> None:
     once, often = state(), state()
@@ -154,6 +156,7 @@ def test_duplicates_change_nothing(log: Log, data: st.DataObject) -> None:
     assert content(once) == content(often)
 
 
+@settings(deadline=None)
 @given(logs(), st.data())
 def test_a_missing_record_is_noticed_at_the_writers_next_one(log: Log, data: st.DataObject) -> None:
     last = {writer: record.seq for writer, record in log.records}
@@ -171,6 +174,7 @@ def test_a_missing_record_is_noticed_at_the_writers_next_one(log: Log, data: st.
         fold_the_rest()
 
 
+@settings(deadline=None)
 @given(logs(), st.data())
 def test_a_snapshot_and_the_tail_are_as_good_as_the_whole_log(
     log: Log, data: st.DataObject
@@ -190,6 +194,7 @@ def test_a_snapshot_and_the_tail_are_as_good_as_the_whole_log(
     assert content(whole) == content(joiner)
 
 
+@settings(deadline=None)
 @given(logs(), st.data())
 def test_a_frozen_view_shows_the_moment_it_was_made(log: Log, data: st.DataObject) -> None:
     cut = data.draw(st.integers(0, len(log.records)))
@@ -343,6 +348,7 @@ class TestBeyondTheSubjectCap:
         assert min(counts) == 3
         assert sum(count > 3 for count in counts) < len(many) // 100
 
+    @settings(deadline=None)
     @given(logs(), st.integers(0, 4))
     def test_no_count_is_ever_too_small(self, log: Log, cap: int) -> None:
         capped, free = state(max_subjects=cap), state()

@@ -50,6 +50,7 @@ def records(draw: st.DrawFn) -> Hits:
     return Hits.restore(HitsData(bounds[0 : 2 * spans : 2], lasts, counts))
 
 
+@settings(deadline=None)
 @given(records(), times)
 def test_packed_hits_are_the_same_hits(hits: Hits, now: int) -> None:
     packed = pack_hits(hits)
@@ -61,6 +62,7 @@ def test_packed_hits_are_the_same_hits(hits: Hits, now: int) -> None:
     assert (hits.newest is None or hits.newest <= now) == (packed < oldest_kept(now))
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(), max_size=4).map(tuple))
 def test_packed_subjects_are_the_same_subjects(subject: tuple[str, ...]) -> None:
     assert subject == unpack_subject(pack_subject(subject))

@@ -46,9 +46,11 @@ class Frozen:
             (shared, *shard)
             for shared, subjects in ((False, state.subjects), (True, state.tail.cells))
             for shard in subjects.shards()
+            if len(shard[-1])
         ]
         self._limits = {
-            counter: oldest_kept(state.expired(counter)) for _, counter, _, _ in self._shards
+            counter: oldest_kept(state.expired(counter))
+            for counter in {counter for _, counter, _, _ in self._shards}
         }
         self._unread: dict[Shard, dict[bytes, bytes | None]] = {
             shard: {} for _, _, _, shard in self._shards
