@@ -237,7 +237,7 @@ def test_strict_attempts_see_those_before_them_in_the_same_batch() -> None:
         seen.append(hits.count(START - MINUTE) if hits else 0)
         for index in attempt:
             reader.hit(KEYS[index], START, 1)
-    reader.end(Record("x", record, 1))
+    reader.end()
 
     assert seen == [2, 3, 4]
 

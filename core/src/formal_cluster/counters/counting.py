@@ -50,10 +50,8 @@ def counts_of(
             value = max(value, own + ledger.held.count(key, log_now - length, state))
             rounded = True
         if rounded:
-            if isinstance(hits, SharedHits) or ledger.held is not None:
-                doubtful = value
-            else:
-                doubtful = _doubtful(hits, pending, now, log_now, length)
+            known = ledger.held is None
+            doubtful = _doubtful(hits, pending, now, log_now, length) if known else value
             counts.append(Count(value, exact=False, doubtful=doubtful))
         else:
             counts.append(_COUNTS[value] if value < _PREPARED else Count(value))
@@ -61,7 +59,11 @@ def counts_of(
 
 
 def _doubtful(
-    hits: Hits | None, pending: Pending | None, now: int, log_now: int, length: int
+    hits: Hits | SharedHits | None,
+    pending: Pending | None,
+    now: int,
+    log_now: int,
+    length: int,
 ) -> int:
     folded = 0 if hits is None else hits.doubtful(log_now - length)
     return folded + (0 if pending is None else pending.doubtful(now - length))

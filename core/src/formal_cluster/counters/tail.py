@@ -57,6 +57,10 @@ class SharedHits:
         """Whether it may be too much."""
         return True
 
+    def doubtful(self, after: int) -> int:
+        """How many of `count(after)` may be others'."""
+        return self.count(after)
+
     def data(self, after: int) -> HitsData:
         """Hits that count at least as much in every window, as spans that begin at `after`."""
         records = [min(self._cells, key=lambda cell: cell.count(after))] if self._cells else []
