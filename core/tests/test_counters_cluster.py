@@ -415,7 +415,9 @@ async def test_the_rubbish_of_a_crashed_instance_is_deleted_but_not_a_snapshot_i
     assert head is not None
     rubbish = PREFIX + b"snapshot/0-abandoned/000000"
     in_the_making = PREFIX + b"snapshot/%d-other/000000" % head.revision
-    for key in (rubbish, in_the_making):
+    marks = [PREFIX + b"snapshot-begun/0-abandoned"]
+    marks += [PREFIX + b"snapshot-begun/%d-other" % head.revision]
+    for key in (rubbish, in_the_making, *marks):
         cluster.memory.keyspace.put(key, b"")
 
     joiner = await cluster.add("two")
@@ -424,6 +426,12 @@ async def test_the_rubbish_of_a_crashed_instance_is_deleted_but_not_a_snapshot_i
 
     assert rubbish not in cluster.keys(b"snapshot/")
     assert in_the_making in cluster.keys(b"snapshot/")
+
+    for number in range(2):  # the mark of what had chunks goes one snapshot later
+        assert await strict(joiner, reads(str(number)))
+        assert await snapshot(joiner)
+    assert len(cluster.keys(b"snapshot/")) == 2
+    assert len(cluster.keys(b"snapshot-begun/")) == 1
 
 
 async def test_who_finds_a_snapshot_newer_than_its_last_look_makes_none(cluster: Cluster) -> None:

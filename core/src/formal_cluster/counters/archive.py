@@ -2,7 +2,8 @@
 
 A snapshot is written under an id of its own and becomes the present one when the head is
 swung to it, which only one instance can do (compare and swap on the head's revision). The id begins
-with that revision: whoever started from an older head has lost, so its chunks are rubbish.
+with that revision: whoever started from an older head has lost, so its chunks are rubbish. A mark
+tells that there may be some, so that nobody has to list all chunks to find out.
 
 Snapshots must be made much more often than the store discards history (etcd: 5 minutes by default),
 because a joiner needs the history since the last one.
@@ -10,9 +11,9 @@ because a joiner needs the history since the last one.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import secrets
+from collections.abc import Callable
 
 from formal_cluster.counters.fold import State
 from formal_cluster.counters.frozen import Frozen
@@ -39,7 +40,6 @@ class Archive:
     def __init__(self, store: StateStore, keys: Keys) -> None:
         self._store = store
         self._keys = keys
-        self._rubbish: list[bytes] = []
 
     async def head(self) -> tuple[Head | None, int]:
         """The present head, and its revision (0 if there is none).
@@ -51,31 +51,37 @@ class Archive:
         entry = await self._store.get(self._keys.head)
         return (None, 0) if entry is None else (decode_head(entry.value), entry.revision)
 
-    async def load(self, state: State) -> None:
-        """Bring an empty state to the present snapshot, if there is one.
+    async def load(self, empty: Callable[[], State]) -> State:
+        """The state of the present snapshot, or an empty one if there is none.
+
+        Chunks are read one by one: the event loop is never kept for longer than one of them takes.
 
         Raises: as `head`.
         """
-        listing = await self._store.list(self._keys.snapshots)
-        entries = {entry.key: entry for entry in listing.entries}
-        head_entry = entries.pop(self._keys.head, None)
-        if head_entry is None:
-            return
-        head = decode_head(head_entry.value)
+        missing: tuple[str, int] | None = None
+        while True:
+            state = empty()
+            head, _ = await self.head()
+            if head is None:
+                return state
+            if missing is not None and missing[0] == head.id:
+                raise MalformedRecord(
+                    f"chunk {missing[1]} of counter snapshot {head.id!r} is missing; was it "
+                    "deleted by hand?"
+                )
+            missing = await self._load_chunks(head, state)
+            if missing is None:
+                return state
+
+    async def _load_chunks(self, head: Head, state: State) -> tuple[str, int] | None:
+        """The snapshot's id and the first chunk that is missing, as there may be a newer one."""
         restore_head(head, state)
         for number in range(head.chunks):
-            chunk = entries.pop(self._keys.chunk(head.id, number), None)
-            if chunk is None:
-                raise MalformedRecord(
-                    f"chunk {number} of counter snapshot {head.id!r} is missing; was it deleted by "
-                    "hand, or does the store not list at one revision?"
-                )
-            restore_chunk(chunk.value, state)
-            await asyncio.sleep(0)
-        # Deleted after the next snapshot, so that reading needs no writable store.
-        self._rubbish = [
-            key for key in entries if _base(self._keys.snapshot_of(key)) < head_entry.revision
-        ]
+            entry = await self._store.get(self._keys.chunk(head.id, number))
+            if entry is None:
+                return head.id, number
+            restore_chunk(entry.value, head.version, state)
+        return None
 
     async def save(self, frozen: Frozen, head: Head | None, head_revision: int) -> bool:
         """Make `frozen` the present snapshot; False if another instance was faster.
@@ -87,6 +93,7 @@ class Archive:
             StoreError: It is uncertain which snapshot is the present one, but one is.
         """
         snapshot_id = f"{head_revision}-{secrets.token_hex(4)}"
+        await self._store.put(self._keys.mark(snapshot_id), b"")
         chunks = 0
         for chunk in encode_chunks(frozen):
             await self._store.put(self._keys.chunk(snapshot_id, chunks), chunk)
@@ -98,12 +105,33 @@ class Archive:
                 if_revision=head_revision,
             )
         except Conflict:
-            await self._delete(self._chunks(snapshot_id, chunks))
+            await self._delete(snapshot_id, chunks)
             return False
-        await self._delete(self._rubbish)
         if head is not None:
-            await self._delete(self._chunks(head.id, head.chunks))
+            await self._delete(head.id, head.chunks)
+        await self._delete_rubbish(head_revision)
         return True
+
+    async def _delete(self, snapshot_id: str, chunks: int) -> None:
+        for number in range(chunks):
+            await self._store.delete(self._keys.chunk(snapshot_id, number))
+        await self._store.delete(self._keys.mark(snapshot_id))
+
+    async def _delete_rubbish(self, replaced: int) -> None:
+        """Delete snapshots that were to replace a head of revision older than `replaced`.
+
+        A mark goes only when no chunks are left: whoever is that slow may still write some.
+        """
+        marks = await self._store.list(self._keys.begun)
+        for mark in marks.entries:
+            snapshot_id = self._keys.marked(mark.key)
+            if _base(snapshot_id) >= replaced:
+                continue
+            chunks = await self._store.list(self._keys.chunks(snapshot_id))
+            for chunk in chunks.entries:
+                await self._store.delete(chunk.key)
+            if not chunks.entries:
+                await self._store.delete(mark.key)
 
     async def delete_silent_writers(self, frozen: Frozen, own: str) -> None:
         """Delete the keys of writers whose records are all in the snapshot, long since.
@@ -120,13 +148,6 @@ class Archive:
                     await self._store.delete(
                         self._keys.writer(writer), if_revision=position.revision
                     )
-
-    def _chunks(self, snapshot_id: str, count: int) -> list[bytes]:
-        return [self._keys.chunk(snapshot_id, number) for number in range(count)]
-
-    async def _delete(self, keys: list[bytes]) -> None:
-        for key in keys:
-            await self._store.delete(key)
 
 
 def _base(snapshot_id: str) -> int:

@@ -3,10 +3,12 @@
 Pure arithmetic without clocks, policies or I/O, so all instances hold the same hits at the same
 revision. Loss and duplicates show in (epoch, seq): a batch must follow its writer's last one.
 
-At `max_subjects` a new subject gets no record of its own: it shares one *overflow* record per
-counter with all others that came too late. What it reads is then the sum of them, so it can only
-count too much. A subject that is admitted later starts with a copy of the overflow, because its own
-earlier hits may be in there.
+At `max_subjects` a new subject gets no record of its own: its hits go into a sketch, where it can
+only count too much (`tail`). A subject that is admitted later starts with what it read there, since
+its own earlier hits are among that.
+
+When a subject is dropped after its hits have expired is up to each instance, and so is who is
+beyond the cap.
 """
 
 from __future__ import annotations
@@ -15,19 +17,21 @@ from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import NamedTuple
 
-from formal_cluster.counters.expiry import ExpiryWheel
 from formal_cluster.counters.floors import merged
 from formal_cluster.counters.frozen import Frozen
 from formal_cluster.counters.keys import LOG_ITSELF
 from formal_cluster.counters.records import Batch
 from formal_cluster.counters.restoration import Restoration
+from formal_cluster.counters.subjects import Subjects
+from formal_cluster.counters.tail import SharedHits, Tail, cell_key
 from formal_cluster.counters.windows import BASE_RESOLUTION, Hits, HitsData, Resolution
 from formal_cluster.errors import CountersError
 from formal_cluster.model import CounterKey
 
 _ALWAYS = -(1 << 63)
 _LATELY_MS = 60_000
-_LOOKS_PER_FOLD = 64
+MOST_HOT = 16_384
+"""Subjects ready for use; about 13 MB of them."""
 
 
 class Gap(CountersError):
@@ -72,22 +76,24 @@ class State:
         log_time: See `clock`; 0 before any record.
         wall: The writer's wall clock at the last record that did not ask for the time.
         resolutions: Per counter, the windows asked for.
-        overflow: Per counter, the hits of subjects beyond `max_subjects`.
+        subjects: The hits of each subject.
+        hot: Those of them that are ready for use, for a quick look.
+        tail: The hits of subjects beyond `max_subjects`.
         restoration: What the log says about the last store loss.
     """
 
-    def __init__(self, *, exact_entries: int, max_subjects: int) -> None:
+    def __init__(self, *, exact_entries: int, max_subjects: int, most_hot: int = MOST_HOT) -> None:
         self._exact_entries = exact_entries
         self._max_subjects = max_subjects
-        self._expiry = ExpiryWheel()
-        self._frozen: Frozen | None = None
+        self._admitted = 0
         self.revision = 0
         self.log_time = 0
         self.wall = 0
         self.writers: dict[str, Position] = {}
         self.resolutions: dict[str, Resolution] = {}
-        self.subjects: dict[CounterKey, Hits] = {}
-        self.overflow: dict[str, Hits] = {}
+        self.subjects = Subjects(most_hot=most_hot)
+        self.hot = self.subjects.hot
+        self.tail = Tail()
         self.restoration = Restoration()
 
     def dated(self, life: int) -> int:
@@ -105,10 +111,10 @@ class State:
         position = self.writers.get(LOG_ITSELF)
         return 0 if position is None else position.epoch
 
-    def find(self, key: CounterKey) -> Hits | None:
-        """The record that the key's hits are in, perhaps among those of others."""
-        hits = self.subjects.get(key)
-        return self.overflow.get(key.counter) if hits is None else hits
+    def find(self, key: CounterKey) -> Hits | SharedHits | None:
+        """The key's hits, perhaps among those of others. Not to be changed."""
+        hits = self.subjects.look(key)
+        return self.tail.look(key) if hits is None else hits
 
     def resolution(self, counter: str) -> Resolution:
         """The windows that hits of `counter` are kept for."""
@@ -155,7 +161,7 @@ class State:
         self.add_hits(record.batch, 0, len(record.batch.hits))
         self.add_strict(record.batch, 0, len(record.batch.strict))
         self.add_blocks(record.batch)
-        self.end(record)
+        self.end()
 
     def begin(self, record: Record) -> None:
         """Fold a record that `follows` up to its hits; then come `add_…`, in order, and `end`."""
@@ -193,9 +199,9 @@ class State:
                 before(number)
             self.hit(batch.keys[index], self.dated(life), count)
 
-    def end(self, record: Record) -> None:
+    def end(self) -> None:
         """The whole record is folded."""
-        self._drop_expired(_LOOKS_PER_FOLD + 4 * len(record.batch.keys))
+        self._drop_expired()
 
     def skip(self, record: Record) -> None:
         """Take a record as folded that is not to be: what it holds comes in another way."""
@@ -206,22 +212,22 @@ class State:
         """The writer's key was deleted, so its next batch may be any."""
         self.writers.pop(writer, None)
 
-    def restore(self, key: CounterKey, data: HitsData) -> None:
-        """Put in one subject of a snapshot. `log_time` and `resolutions` must be set before."""
-        self.subjects[key] = Hits.restore(data)
-        self._expiry.schedule(key, data.lasts[-1] + self.resolution(key.counter).keep)
-
     def freeze(self) -> Frozen:
         """A view of the subjects as they are now, to be read while folding goes on.
 
         There is one at a time; `thaw` ends it.
         """
-        self._frozen = Frozen(self)
-        return self._frozen
+        frozen = Frozen(self)
+        self.subjects.preserve = self.tail.cells.preserve = frozen.preserve
+        return frozen
 
     def thaw(self) -> None:
         """Stop keeping what a frozen view has not read yet."""
-        self._frozen = None
+        self.subjects.preserve = self.tail.cells.preserve = None
+
+    def expired(self, counter: str) -> int:
+        """The time of the newest hits of a counter that count in no window any more."""
+        return self.log_time - self.resolution(counter).keep
 
     def hit(self, key: CounterKey, at: int, count: int) -> None:
         """Add hits of the record that is being folded."""
@@ -230,12 +236,11 @@ class State:
             return
         if at <= self.restoration.until:
             at = self.restoration.until + 1
-        hits = self.subjects.get(key)
+        hits = self.subjects.change(key) or self._admit(key)
         if hits is None:
-            hits = self._admit(key, resolution)
-        elif self._frozen is not None:
-            self._frozen.preserve(key, hits)
-        hits.add(at, count, self.log_time, resolution, self._exact_entries)
+            self.tail.add(key, at, count, self.log_time, resolution)
+        else:
+            hits.add(at, count, self.log_time, resolution, self._exact_entries)
 
     def _restore(self, writer: str, batch: Batch) -> None:
         """Fold what a batch says about a store loss."""
@@ -255,66 +260,49 @@ class State:
                 row.counts,
             )
             if row.subject is None:
-                shared = self.overflow.setdefault(row.counter, Hits())
-                self._add_all(shared, row.counter, floor)
+                self._add_to_cell(cell_key(row.counter, row.cell), floor)
             else:
                 self._raise(CounterKey(row.counter, row.subject), floor)
 
     def _raise(self, key: CounterKey, floor: HitsData) -> None:
         """Have a subject hold at least `floor`."""
-        resolution = self.resolution(key.counter)
-        if floor.lasts[-1] <= self.log_time - resolution.keep:
+        if floor.lasts[-1] <= self.expired(key.counter):
             return
-        hits = self.subjects.get(key)
-        if hits is None:
-            hits = self._admit(key, resolution)
-        elif self._frozen is not None:
-            self._frozen.preserve(key, hits)
-        if hits is self.overflow.get(key.counter):
-            # Others' hits of the same time may be in there.
-            self._add_all(hits, key.counter, floor)
-        else:
-            hits.replace(merged(hits.data(_ALWAYS), floor, self.restoration.until))
+        hits = self.subjects.change(key) or self._admit(key)
+        if hits is not None:
+            everything = hits.data(_ALWAYS)
+            hits.replace(merged(everything, floor, self.restoration.until))
+            return
+        # Others' hits of the same time may be in its cells.
+        resolution = self.resolution(key.counter)
+        for last, count in zip(floor.lasts, floor.counts, strict=True):
+            if last > self.expired(key.counter):
+                self.tail.add(key, last, count, self.log_time, resolution)
 
-    def _add_all(self, hits: Hits, counter: str, data: HitsData) -> None:
-        resolution = self.resolution(counter)
-        for last, count in zip(data.lasts, data.counts, strict=True):
-            if last > self.log_time - resolution.keep:
-                hits.add(last, count, self.log_time, resolution, self._exact_entries)
+    def _add_to_cell(self, cell: CounterKey, floor: HitsData) -> None:
+        resolution = self.resolution(cell.counter)
+        for last, count in zip(floor.lasts, floor.counts, strict=True):
+            if last > self.expired(cell.counter):
+                self.tail.add_to_cell(cell, last, count, self.log_time, resolution)
 
-    def _admit(self, key: CounterKey, resolution: Resolution) -> Hits:
-        overflow = self.overflow.get(key.counter)
+    def _admit(self, key: CounterKey) -> Hits | None:
+        """Give a subject a record of its own; None if there are too many."""
         if len(self.subjects) >= self._max_subjects:
-            return self.overflow.setdefault(key.counter, Hits())
-        hits = Hits() if overflow is None else _inherited(overflow, self.log_time - resolution.keep)
-        self.subjects[key] = hits
-        self._expiry.schedule(key, self.log_time + resolution.keep)
+            return None
+        shared = self.tail.look(key)
+        hits = Hits() if shared is None else Hits.restore(shared.data(self.expired(key.counter)))
+        self.subjects.add(key, hits)
+        self._admitted += 1
         return hits
 
     def _refund(self, key: CounterKey, at: int, count: int) -> None:
-        hits = self.find(key)
+        hits = self.subjects.change(key)
         if hits is not None:
-            if self._frozen is not None:
-                self._frozen.preserve(key, hits)
             hits.refund(at, count)
+        else:
+            self.tail.refund(key, at, count)
 
-    def _drop_expired(self, looks: int) -> None:
-        for key in self._expiry.due(self.log_time, looks):
-            hits = self.subjects[key]
-            keep = self.resolution(key.counter).keep
-            if hits.newest is not None and hits.newest > self.log_time - keep:
-                self._expiry.schedule(key, hits.newest + keep)
-                continue
-            if self._frozen is not None:
-                self._frozen.preserve(key, hits)
-            del self.subjects[key]
-        for counter, hits in list(self.overflow.items()):
-            hits.expire(self.log_time - self.resolution(counter).keep)
-            if hits.total == 0:
-                del self.overflow[counter]
-
-
-def _inherited(overflow: Hits, after: int) -> Hits:
-    """A copy of the overflow's hits, as spans from `after` on: counts of them show as rounded."""
-    _, lasts, counts = overflow.data(after)
-    return Hits.restore(HitsData([after] * len(lasts), lasts, counts))
+    def _drop_expired(self) -> None:
+        self.subjects.sweep(self.log_time, self._admitted, self.expired)
+        self.tail.sweep(self.log_time, self.expired)
+        self._admitted = 0

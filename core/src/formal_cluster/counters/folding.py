@@ -61,7 +61,7 @@ class Folding:
                 state.add_blocks(batch, lambda at: ledger.reserver.grant(load.blocks[at]))
                 ledger.reserver.serve()
             self._landed(load)
-        state.end(record)
+        state.end()
         if record.writer == ledger.writer:
             ledger.catch_up.folded_own(batch.epoch)
         ledger.catch_up.folded(state.log_time, ledger.now(), sync=batch.sync)

@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from formal_cluster.counters.windows import BASE_RESOLUTION, Hits, HitsData
-from formal_cluster.model import CounterKey
+from formal_cluster.counters.packing import oldest_kept
+from formal_cluster.counters.subjects import Shard
 
 if TYPE_CHECKING:
     from formal_cluster.counters.fold import State
 
 
+class Part(NamedTuple):
+    """One shard's subjects with unexpired hits.
+
+    Attributes:
+        shared: They are cells of the `tail`.
+        hits: By subject, both packed.
+    """
+
+    shared: bool
+    counter: str
+    number: int
+    hits: dict[bytes, bytes]
+
+
 class Frozen:
     """A state at one revision, while the live one is folded further.
 
-    Copying a million subjects at once would stop all decisions for a second. So only their keys are
-    copied, and what is about to change is put aside first.
+    Copying a million subjects at once would stop all decisions for a second. So nothing is copied:
+    a shard is read in one go, and what is about to change before that is put aside first.
 
-    Attributes: As those of `State`, `subjects` excepted; unexpired hits only.
+    Attributes: As those of `State`.
     """
 
     def __init__(self, state: State) -> None:
@@ -28,26 +42,35 @@ class Frozen:
         self.restored_until = state.restoration.until
         self.writers = dict(state.writers)
         self.resolutions = dict(state.resolutions)
-        self.overflow = {
-            counter: hits.data(self._expired(counter)) for counter, hits in state.overflow.items()
+        self._shards = [
+            (shared, *shard)
+            for shared, subjects in ((False, state.subjects), (True, state.tail.cells))
+            for shard in subjects.shards()
+            if len(shard[-1])
+        ]
+        self._limits = {
+            counter: oldest_kept(state.expired(counter))
+            for counter in {counter for _, counter, _, _ in self._shards}
         }
-        self._live = state.subjects
-        self._keys = list(state.subjects)
-        self._changed: dict[CounterKey, HitsData] = {}
+        self._unread: dict[Shard, dict[bytes, bytes | None]] = {
+            shard: {} for _, _, _, shard in self._shards
+        }
 
-    def preserve(self, key: CounterKey, hits: Hits) -> None:
-        """Keep what the key has now, if it has not been kept yet."""
-        if key not in self._changed:
-            self._changed[key] = hits.data(self._expired(key.counter))
+    def preserve(self, shard: Shard, subject: bytes) -> None:
+        """Keep what a subject has now, if it is still to be read and has not been kept yet."""
+        kept = self._unread.get(shard)
+        if kept is not None and subject not in kept:
+            kept[subject] = shard.look_packed(subject)
 
-    def subjects(self) -> Iterator[tuple[CounterKey, HitsData]]:
-        """Every subject with unexpired hits."""
-        for key in self._keys:
-            data = self._changed.get(key)
-            if data is None:
-                data = self._live[key].data(self._expired(key.counter))
-            if data.lasts:
-                yield key, data
-
-    def _expired(self, counter: str) -> int:
-        return self.log_time - self.resolutions.get(counter, BASE_RESOLUTION).keep
+    def parts(self) -> Iterator[Part]:
+        """Everything, once. Folding may go on between one part and the next."""
+        for shared, counter, number, shard in self._shards:
+            limit = self._limits[counter]
+            hits: dict[bytes, bytes | None] = {**shard.all_packed(), **self._unread.pop(shard)}
+            unexpired = {
+                subject: packed
+                for subject, packed in hits.items()
+                if packed is not None and packed >= limit
+            }
+            if unexpired:
+                yield Part(shared, counter, number, unexpired)

@@ -11,9 +11,11 @@ from itertools import chain
 
 from formal_cluster.counters.floors import lacking
 from formal_cluster.counters.fold import State
+from formal_cluster.counters.packing import unpack_hits, unpack_subject
 from formal_cluster.counters.records import Memory, Row
 from formal_cluster.counters.restoration import LONGEST_LIFE_MS
-from formal_cluster.counters.windows import Hits, HitsData
+from formal_cluster.counters.subjects import Subjects
+from formal_cluster.counters.windows import HitsData
 from formal_cluster.model import CounterKey
 
 
@@ -79,33 +81,42 @@ class Held:
                 different things and find the rest done by others.
         """
         for held in self._states:
-            for counter, hits in held.overflow.items():
-                missing = _missing(held, state, counter, hits, state.overflow.get(counter))
-                yield self._row(counter, None, missing)
-            keys = list(held.subjects)
-            begin = int(share * len(keys))
-            for key in chain(keys[begin:], keys[:begin]):
-                hits = held.subjects[key]
-                missing = _missing(held, state, key.counter, hits, state.subjects.get(key))
-                yield self._row(key.counter, key.subject, missing)
+            for shared in (True, False):
+                have, remember = _subjects(state, shared=shared), _subjects(held, shared=shared)
+                for counter, subject, packed in remember.packed(share):
+                    present = have.look_packed(counter, subject)
+                    if packed == present:  # by far the most frequent case if the store kept most
+                        yield None
+                        continue
+                    missing = _missing(held, state, counter, packed, present)
+                    yield self._row(counter, unpack_subject(subject), missing, shared=shared)
 
-    def _row(self, counter: str, subject: tuple[str, ...] | None, missing: HitsData) -> Row | None:
+    def _row(
+        self, counter: str, subject: tuple[str, ...], missing: HitsData, *, shared: bool
+    ) -> Row | None:
         if not missing.lasts:
             return None
         return Row(
             counter,
-            subject,
+            None if shared else subject,
             [self.until - first for first in missing.firsts],
             [self.until - last for last in missing.lasts],
             missing.counts,
+            subject[0] if shared else None,
         )
 
 
-def _missing(held: State, state: State, counter: str, hits: Hits, present: Hits | None) -> HitsData:
+def _subjects(state: State, *, shared: bool) -> Subjects:
+    return state.tail.cells if shared else state.subjects
+
+
+def _missing(
+    held: State, state: State, counter: str, packed: bytes, present: bytes | None
+) -> HitsData:
     """What of a held record `state` does not hold."""
     after = max(held.log_time, state.log_time) - held.resolution(counter).keep
-    has = present.data(after) if present is not None else HitsData([], [], [])
-    return lacking(has, hits.data(after), state.restoration.until)
+    has = unpack_hits(present or b"").data(after)
+    return lacking(has, unpack_hits(packed).data(after), state.restoration.until)
 
 
 def announcement(life: int, held: Held | None) -> Memory | None:

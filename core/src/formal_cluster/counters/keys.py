@@ -4,6 +4,7 @@
     log/<shard>/                 the same of the log itself: the beginning of its present life
     snapshot/head                which snapshot is the present one
     snapshot/<id>/<number>       its chunks
+    snapshot-begun/<id>          that chunks of a snapshot may be there
 
 There is one shard. The layout has more so that the log can be split without moving it.
 """
@@ -23,6 +24,7 @@ class Keys:
         self.log = prefix + b"log/" + _SHARD
         self.snapshots = prefix + b"snapshot/"
         self.head = self.snapshots + b"head"
+        self.begun = prefix + b"snapshot-begun/"
 
     def writer(self, writer: str) -> bytes:
         """The key that `writer` overwrites."""
@@ -34,8 +36,16 @@ class Keys:
 
     def chunk(self, snapshot_id: str, number: int) -> bytes:
         """The key of a snapshot's chunk."""
-        return self.snapshots + f"{snapshot_id}/{number:06}".encode()
+        return self.chunks(snapshot_id) + f"{number:06}".encode()
 
-    def snapshot_of(self, key: bytes) -> str:
-        """The id of the snapshot that a chunk's key belongs to."""
-        return key[len(self.snapshots) :].decode().partition("/")[0]
+    def chunks(self, snapshot_id: str) -> bytes:
+        """What the keys of a snapshot's chunks begin with."""
+        return self.snapshots + f"{snapshot_id}/".encode()
+
+    def mark(self, snapshot_id: str) -> bytes:
+        """The key that says that a snapshot was begun."""
+        return self.begun + snapshot_id.encode()
+
+    def marked(self, key: bytes) -> str:
+        """The inverse of `mark`."""
+        return key[len(self.begun) :].decode()

@@ -186,7 +186,7 @@ class Ledger:
 
         Raises: as `attempt`.
         """
-        subjects = self.state.subjects
+        subjects = self.state.hot
         for read in hit.reads:
             if read.key not in subjects:  # one that the log has is right, and most are
                 check_key(read.key)
@@ -366,7 +366,7 @@ class Ledger:
 
     def _check_key(self, key: CounterKey) -> None:
         # One that the log has is right, and most are.
-        if key not in self.state.subjects:
+        if key not in self.state.hot:
             check_key(key)
 
     def _owes_answer(self) -> bool:

@@ -74,8 +74,7 @@ class LogReader:
         if intact and known.revision + 1 >= oldest:
             self._go_on_from(known, life=present.life)
             return
-        state = empty()
-        await self._archive.load(state)
+        state = await self._archive.load(empty)
         if intact and known.revision > state.revision:
             state = known
         history_follows = state.revision + 1 >= oldest

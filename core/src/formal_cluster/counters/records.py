@@ -32,13 +32,19 @@ class MalformedRecord(CountersError):
 
 
 class Row(msgspec.Struct, array_like=True, frozen=True):
-    """One subject's hits, as ages; `subject` is None for what a counter's subjects share."""
+    """One subject's hits, as ages; `subject` is None for what several share.
+
+    Attributes:
+        cell: The part of the counter's `tail` that it is; None from instances without one, where
+            all subjects beyond the cap shared it.
+    """
 
     counter: str
     subject: tuple[str, ...] | None
     firsts: list[int]
     lasts: list[int]
     counts: list[int]
+    cell: str | None = None
 
 
 class Memory(msgspec.Struct, array_like=True, frozen=True, kw_only=True):

@@ -1,27 +1,54 @@
 """Snapshots as bytes: a head, and the subjects in chunks that any store takes as one value.
 
-Times are stored as ages at the snapshot's log time, so that they are short.
+A chunk is compressed msgpack. Subjects and their hits are in it as they are in memory (`packing`),
+so making and reading a chunk costs about a microsecond per subject, most of it compression.
+
+Version 1 had the subjects as rows of a `Memory`; it is still read. Its readers refuse version 2.
 """
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
-from typing import TypeVar
+from itertools import islice
+from typing import Annotated, TypeVar
 
 import msgspec
 
 from formal_cluster.counters.fold import Position, State
 from formal_cluster.counters.frozen import Frozen
+from formal_cluster.counters.packing import SHARDS, pack_hits, pack_subject, shard_of
 from formal_cluster.counters.records import MalformedRecord, Row
+from formal_cluster.counters.tail import cell_key
 from formal_cluster.counters.windows import Hits, HitsData, Resolution
-from formal_cluster.model import CounterKey
 
-VERSION = 1
-CHUNK_BYTES = 64 * 1024
-"""A chunk ends with the row that passes this. Far below what stores take, since the event loop does
-nothing else while one is made or read."""
+VERSION = 2
+_WITH_ROWS = 1
+
+CHUNK_BYTES = 128 * 1024
+"""A chunk ends with the piece that passes this, before compression. It takes some 4 ms to make or
+read, and the event loop does nothing else meanwhile."""
+_PIECE = 4_096
+"""Most subjects in a piece."""
+_COMPRESSION = 1
 
 Decoded = TypeVar("Decoded")
+
+
+class Piece(msgspec.Struct, array_like=True, frozen=True):
+    """Some subjects of one shard, in parallel lists.
+
+    Attributes:
+        shared: They are cells of the tail.
+        counter, number: Whose shard, and which.
+        subjects, hits: See `packing`.
+    """
+
+    shared: bool
+    counter: str
+    number: Annotated[int, msgspec.Meta(ge=0, lt=SHARDS)]
+    subjects: list[bytes]
+    hits: list[bytes]
 
 
 class Head(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
@@ -48,6 +75,7 @@ class Head(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
 
 _encoder = msgspec.msgpack.Encoder()
 _head_decoder = msgspec.msgpack.Decoder(Head)
+_pieces_decoder = msgspec.msgpack.Decoder(list[Piece])
 _rows_decoder = msgspec.msgpack.Decoder(list[Row])
 
 
@@ -68,25 +96,16 @@ def encode_head(frozen: Frozen, snapshot_id: str, chunks: int) -> bytes:
 
 def encode_chunks(frozen: Frozen) -> Iterator[bytes]:
     """The chunks, in order, each made when it is asked for."""
-    rows: list[msgspec.Raw] = []
+    pieces: list[Piece] = []
     size = 0
-    for counter, subject, data in _rows(frozen):
-        raw = _encoder.encode(
-            Row(
-                counter,
-                subject,
-                [frozen.log_time - first for first in data.firsts],
-                [frozen.log_time - last for last in data.lasts],
-                data.counts,
-            )
-        )
-        rows.append(msgspec.Raw(raw))
-        size += len(raw)
+    for piece in _pieces(frozen):
+        pieces.append(piece)
+        size += sum(map(len, piece.subjects)) + sum(map(len, piece.hits))
         if size >= CHUNK_BYTES:
-            yield _encoder.encode(rows)
-            rows, size = [], 0
-    if rows:
-        yield _encoder.encode(rows)
+            yield _chunk(pieces)
+            pieces, size = [], 0
+    if pieces:
+        yield _chunk(pieces)
 
 
 def decode_head(value: bytes) -> Head:
@@ -96,10 +115,10 @@ def decode_head(value: bytes) -> Head:
         MalformedRecord: It was written by an incompatible version, or by something else.
     """
     head = _decode(_head_decoder, value)
-    if head.version != VERSION:
+    if head.version > VERSION:
         raise MalformedRecord(
-            f"the counter snapshot has format {head.version}, this instance reads {VERSION}; "
-            "upgrade it"
+            f"the counter snapshot has format {head.version}, this instance reads those up to "
+            f"{VERSION}; upgrade it"
         )
     return head
 
@@ -114,29 +133,51 @@ def restore_head(head: Head, state: State) -> None:
     state.restoration.until = head.restored_until
 
 
-def restore_chunk(value: bytes, state: State) -> None:
+def restore_chunk(value: bytes, version: int, state: State) -> None:
     """Put one chunk's subjects into a state that has the snapshot's head.
+
+    Args:
+        version: The head's.
 
     Raises:
         MalformedRecord: It was not written by `encode_chunks`.
     """
-    for row in _decode(_rows_decoder, value):
-        data = HitsData(
-            [state.log_time - age for age in row.firsts],
-            [state.log_time - age for age in row.lasts],
-            row.counts,
-        )
-        if row.subject is None:
-            state.overflow[row.counter] = Hits.restore(data)
-        else:
-            state.restore(CounterKey(row.counter, row.subject), data)
+    if version == _WITH_ROWS:
+        for row in _decode(_rows_decoder, value):
+            _restore_row(row, state)
+        return
+    try:
+        content = zlib.decompress(value)
+    except zlib.error as error:
+        raise MalformedRecord(f"the counter snapshot cannot be read: {error}") from error
+    for piece in _decode(_pieces_decoder, content):
+        where = state.tail.cells if piece.shared else state.subjects
+        where.load(piece.counter, piece.number, piece.subjects, piece.hits)
 
 
-def _rows(frozen: Frozen) -> Iterator[tuple[str, tuple[str, ...] | None, HitsData]]:
-    for counter, data in frozen.overflow.items():
-        yield counter, None, data
-    for key, data in frozen.subjects():
-        yield key.counter, key.subject, data
+def _restore_row(row: Row, state: State) -> None:
+    data = HitsData(
+        [state.log_time - age for age in row.firsts],
+        [state.log_time - age for age in row.lasts],
+        row.counts,
+    )
+    where, subject = state.subjects, row.subject
+    if subject is None:
+        where, subject = state.tail.cells, cell_key(row.counter, None).subject
+    packed = pack_subject(subject)
+    where.load(row.counter, shard_of(packed), [packed], [pack_hits(Hits.restore(data))])
+
+
+def _pieces(frozen: Frozen) -> Iterator[Piece]:
+    for shared, counter, number, hits in frozen.parts():
+        items = iter(hits.items())
+        while some := list(islice(items, _PIECE)):
+            subjects, packed = zip(*some, strict=True)
+            yield Piece(shared, counter, number, list(subjects), list(packed))
+
+
+def _chunk(pieces: list[Piece]) -> bytes:
+    return zlib.compress(_encoder.encode(pieces), _COMPRESSION)
 
 
 def _decode(decoder: msgspec.msgpack.Decoder[Decoded], value: bytes) -> Decoded:

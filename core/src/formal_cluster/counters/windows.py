@@ -68,17 +68,18 @@ class Hits:
     """A mutable record of hits that answers how many there were after a given time.
 
     Attributes:
+        firsts, lasts, counts: As in `HitsData`, only to be looked at. As long as `firsts` is empty,
+            every count is exact.
         total: All hits held, also those that no window reaches any more.
-        firsts: Of the spans. As long as it is empty, every count is exact.
     """
 
-    # The fields of HitsData. Most subjects never have a span and share one empty list.
-    __slots__ = ("_counts", "_lasts", "firsts", "total")
+    # Most subjects never have a span and share one empty list of them.
+    __slots__ = ("counts", "firsts", "lasts", "total")
 
     def __init__(self) -> None:
         self.firsts: list[int] = _NO_SPANS
-        self._lasts: list[int] = []
-        self._counts: list[int] = []
+        self.lasts: list[int] = []
+        self.counts: list[int] = []
         self.total = 0
 
     @classmethod
@@ -91,15 +92,15 @@ class Hits:
     @property
     def newest(self) -> int | None:
         """Time of the newest hit; None when there is none."""
-        return self._lasts[-1] if self._lasts else None
+        return self.lasts[-1] if self.lasts else None
 
     def count(self, after: int) -> int:
         """The hits later than `after`; rounded up when `rounded(after)`."""
-        lasts = self._lasts
+        lasts = self.lasts
         if not lasts or lasts[0] > after:
             return self.total
         index = bisect_right(lasts, after)
-        counts = self._counts
+        counts = self.counts
         if index <= len(counts) >> 1:
             return self.total - sum(counts[:index])
         return sum(counts[index:])
@@ -109,14 +110,14 @@ class Hits:
         firsts = self.firsts
         if not firsts:
             return False
-        index = bisect_right(self._lasts, after)
+        index = bisect_right(self.lasts, after)
         return index < len(firsts) and firsts[index] <= after
 
     def doubtful(self, after: int) -> int:
         """How many of `count(after)` may have happened before."""
-        index = bisect_right(self._lasts, after)
+        index = bisect_right(self.lasts, after)
         if index < len(self.firsts) and self.firsts[index] <= after:
-            return self._counts[index]
+            return self.counts[index]
         return 0
 
     def add(self, at: int, count: int, now: int, resolution: Resolution, exact: int) -> None:
@@ -125,14 +126,14 @@ class Hits:
         Args:
             exact: How many of the newest entries are kept one by one.
         """
-        lasts = self._lasts
+        lasts = self.lasts
         if lasts and lasts[0] <= now - resolution.keep:
             self.expire(now - resolution.keep)
         if not lasts or at > lasts[-1]:
             lasts.append(at)
-            self._counts.append(count)
+            self.counts.append(count)
         elif at == lasts[-1]:
-            self._counts[-1] += count
+            self.counts[-1] += count
         else:
             self._insert(at, count, now, resolution)
         self.total += count
@@ -142,51 +143,51 @@ class Hits:
     def replace(self, data: HitsData) -> None:
         """Hold other hits from now on."""
         self.firsts = data.firsts or _NO_SPANS
-        self._lasts = data.lasts
-        self._counts = data.counts
+        self.lasts = data.lasts
+        self.counts = data.counts
         self.total = sum(data.counts)
 
     def refund(self, at: int, count: int) -> None:
         """Take back hits that were added at `at`, as far as they are still held."""
-        index = bisect_left(self._lasts, at)
-        if index == len(self._lasts) or self._first(index) > at:
+        index = bisect_left(self.lasts, at)
+        if index == len(self.lasts) or self._first(index) > at:
             return
-        taken = min(count, self._counts[index])
-        self._counts[index] -= taken
+        taken = min(count, self.counts[index])
+        self.counts[index] -= taken
         self.total -= taken
-        if self._counts[index] == 0:
+        if self.counts[index] == 0:
             self._delete(slice(index, index + 1))
 
     def expire(self, until: int) -> None:
         """Drop what happened at `until` or before."""
-        index = bisect_right(self._lasts, until)
+        index = bisect_right(self.lasts, until)
         if index:
-            self.total -= sum(self._counts[:index])
+            self.total -= sum(self.counts[:index])
             self._delete(slice(0, index))
 
     def data(self, after: int) -> HitsData:
         """A copy of what is held and has hits later than `after`."""
-        start = bisect_right(self._lasts, after)
-        return HitsData(self.firsts[start:], self._lasts[start:], self._counts[start:])
+        start = bisect_right(self.lasts, after)
+        return HitsData(self.firsts[start:], self.lasts[start:], self.counts[start:])
 
     def _first(self, index: int) -> int:
-        return self.firsts[index] if index < len(self.firsts) else self._lasts[index]
+        return self.firsts[index] if index < len(self.firsts) else self.lasts[index]
 
     def _insert(self, at: int, count: int, now: int, resolution: Resolution) -> None:
         """Put a late hit where it belongs."""
-        index = bisect_left(self._lasts, at)
+        index = bisect_left(self.lasts, at)
         if self._first(index) <= at:
-            self._counts[index] += count
+            self.counts[index] += count
             return
-        self._lasts.insert(index, at)
-        self._counts.insert(index, count)
+        self.lasts.insert(index, at)
+        self.counts.insert(index, count)
         if index < len(self.firsts):
             self.firsts.insert(index, at)
             self._merge_spans_if_many(now, resolution)
 
     def _delete(self, where: slice) -> None:
-        del self._lasts[where]
-        del self._counts[where]
+        del self.lasts[where]
+        del self.counts[where]
         if self.firsts:
             del self.firsts[where]
 
@@ -195,11 +196,11 @@ class Hits:
         if self.firsts is _NO_SPANS:
             self.firsts = []
         index = len(self.firsts)
-        last = self._lasts[index]
+        last = self.lasts[index]
         if index and last - self.firsts[-1] <= resolution.span_ms(now - last):
-            self._lasts[index - 1] = last
-            self._counts[index - 1] += self._counts[index]
-            del self._lasts[index], self._counts[index]
+            self.lasts[index - 1] = last
+            self.counts[index - 1] += self.counts[index]
+            del self.lasts[index], self.counts[index]
             return
         self.firsts.append(last)
         self._merge_spans_if_many(now, resolution)
@@ -209,19 +210,19 @@ class Hits:
         old = len(self.firsts)
         if old <= resolution.most_spans:
             return
-        firsts, lasts, counts = self.firsts[:1], self._lasts[:1], self._counts[:1]
+        firsts, lasts, counts = self.firsts[:1], self.lasts[:1], self.counts[:1]
         for index in range(1, old):
-            last = self._lasts[index]
+            last = self.lasts[index]
             if last - firsts[-1] <= resolution.span_ms(now - last):
                 lasts[-1] = last
-                counts[-1] += self._counts[index]
+                counts[-1] += self.counts[index]
             else:
                 firsts.append(self.firsts[index])
                 lasts.append(last)
-                counts.append(self._counts[index])
+                counts.append(self.counts[index])
         self.firsts = firsts
-        self._lasts[:old] = lasts
-        self._counts[:old] = counts
+        self.lasts[:old] = lasts
+        self.counts[:old] = counts
 
 
 _NO_SPANS: list[int] = []
