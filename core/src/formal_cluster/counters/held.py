@@ -66,8 +66,10 @@ class Held:
         """The hits later than `after` when `state` lacks what is remembered. It may be too much."""
         if self.includes(state):
             return 0
+        # What is later than either is not remembered here: another instance may remember more.
+        known = min(self.until, state.restoration.until)
         hits = state.find(key)
-        newer = hits.count(max(after, state.restoration.until)) if hits is not None else 0
+        newer = hits.count(max(after, known)) if hits is not None else 0
         remembered = (held.find(key) for held in self._states)
         return newer + max(
             (hits.count(after) for hits in remembered if hits is not None), default=0
