@@ -14,14 +14,13 @@ from typing import NamedTuple
 import pytest
 
 from formal_cluster.counters.asking import awaited
+from formal_cluster.counters.attempts import StrictHit
 from formal_cluster.counters.fold import Record, State
 from formal_cluster.counters.ledger import Ledger
-from formal_cluster.counters.load import StrictHit
 from formal_cluster.counters.outbox import Outbox
 from formal_cluster.counters.records import Batch, decode, encode
 from formal_cluster.counters.timekeeping import Timekeeping
 from formal_cluster.model import CounterKey, CounterRead, Window
-from formal_cluster.protocols import Attempt
 
 T0 = 1_700_000_000_000
 HOUR = 3_600_000
@@ -64,7 +63,7 @@ class Process:
             on_work=lambda: None,
         )
         self.timekeeping = Timekeeping(self.ledger, clock_bound_ms=250)
-        self.hits: list[asyncio.Future[Attempt]] = []
+        self.hits: list[StrictHit] = []
         self.read()
         self.open()
         self.delay = USUAL_DELAY
@@ -75,9 +74,9 @@ class Process:
         self.simulation.append(self.name, self.ledger.open(self.epoch))
 
     def hit(self, read: CounterRead) -> None:
-        done: asyncio.Future[Attempt] = self.simulation.future()  # type: ignore[assignment]
-        self.hits.append(done)
-        self.ledger.place(StrictHit([read], 0.0, done))
+        done: asyncio.Future[None] = self.simulation.future()  # type: ignore[assignment]
+        self.hits.append(StrictHit([read], 0.0, done))
+        self.ledger.place(self.hits[-1])
 
     def read(self) -> None:
         log, ledger = self.simulation.log, self.ledger
@@ -111,11 +110,11 @@ class Process:
 
     def _collect(self, log_time: int) -> None:
         waiting = []
-        for done in self.hits:
-            if not done.done():
-                waiting.append(done)
+        for attempt in self.hits:
+            if not attempt.done.done():
+                waiting.append(attempt)
                 continue
-            attempt = done.result()
+            attempt.done.result()
             count = attempt.counts[0][0].value
             if count < LIMIT:
                 attempt.commit()
