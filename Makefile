@@ -10,7 +10,7 @@ UV_NEEDS := $(if $(shell command -v uv;),,python3-venv)
 # An activated environment is not the project's; uv would warn about it.
 unexport VIRTUAL_ENV
 
-.PHONY: help setup check test test-pythons simulate failover-report demo bench clean
+.PHONY: help setup check test test-pythons simulate failover-report exactness demo bench clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,11 @@ simulate: setup ## 20,000 random lives of clusters, with the real planners; SEED
 failover-report: setup ## play every failover scenario; writes docs/failover-report.md; RESULTS=… goes on
 	PYTHONPATH=tests/failover/src $(BIN)/python -m formal_cluster_failover \
 		--all-passes --write docs/failover-report.md $(if $(RESULTS),--results $(RESULTS))
+
+EXACTNESS := PYTHONPATH=tests/failover/src:tests/exactness/src $(BIN)/python -m formal_cluster_exactness
+exactness: setup ## 10^6 strict and 10^6 reserved decisions under faults, checked; writes two reports
+	$(EXACTNESS) --write docs/exactness-report.md
+	$(EXACTNESS) --grade reserved --write docs/exactness-report-reserved.md
 
 demo: ## three clustered proxies limit one user together; one is killed and comes back
 	@tools/install-system-packages $(UV_NEEDS) etcd

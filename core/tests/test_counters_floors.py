@@ -125,7 +125,7 @@ class Writer(NamedTuple):
     name: str
 
     def append(self, seq: int, proposed: int, **content: object) -> None:
-        batch = Batch(epoch=1, seq=seq, proposed=proposed, wall=proposed, **content)  # type: ignore[arg-type]
+        batch = Batch(epoch=1, seq=seq, proposed=proposed, wall=proposed + 7, **content)  # type: ignore[arg-type]
         self.state.apply(Record(self.name, decode(encode(batch)), self.state.revision + 1))
 
 

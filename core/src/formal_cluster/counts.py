@@ -122,6 +122,11 @@ class CountersStatus:
         pending: Hits not yet confirmed by the log.
         writers: How many instances have counted lately, this one included.
         unsettled: Why no strict decision is made though the log is followed; None if they are.
+        time_unknown: Whom this instance has asked for the counters' time in vain, with the mend;
+            until they answer it is not `caught_up`. None if it knows the time, or has just asked.
+        clock_off_ms: How far this instance's wall clock is ahead of the others'; negative if it is
+            behind, 0 if it is among them or nothing can be said.
+        clock_warning: What is wrong with the instances' clocks, with the mend; None if nothing is.
     """
 
     caught_up: bool
@@ -131,4 +136,7 @@ class CountersStatus:
     subjects: int
     pending: int
     unsettled: str | None = None
+    time_unknown: str | None = None
+    clock_off_ms: int = 0
+    clock_warning: str | None = None
     writers: int = 1

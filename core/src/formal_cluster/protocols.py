@@ -69,7 +69,8 @@ class StateStore(Protocol):
     """An ordered key-value store shared by all instances.
 
     Keys and values are bytes. Every change gets a store-wide, strictly increasing revision.
-    A store may also be a `LeavingStore` or a `JournalingStore`, by having their methods.
+    A store may also be a `LeavingStore`, a `PresenceStore` or a `JournalingStore`, by having their
+    methods.
     """
 
     @property
@@ -167,6 +168,25 @@ class LeavingStore(Protocol):
 
         Called at most once, before `stop`, when the instance is told to stop. Operations go on
         meanwhile. What could not be handed over is no error.
+        """
+        ...
+
+
+@runtime_checkable
+class PresenceStore(Protocol):
+    """A store that can tell which instances are there.
+
+    Without it, core takes an instance that does not answer within 14 seconds to be gone.
+    """
+
+    async def present(self) -> frozenset[str]:
+        """The ids of the instances that have shown signs of life in the last seconds.
+
+        At least as new as any sign acknowledged before the call. One that was killed may be named
+        for a while; one that runs and reaches the store must be.
+
+        Raises:
+            Unavailable: No quorum answered.
         """
         ...
 

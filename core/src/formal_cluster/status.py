@@ -63,7 +63,7 @@ def unreachable(store: StoreStatus, counters: CountersStatus, *, max_stale_ms: i
     if store.state is not StoreState.SERVING:
         return store.last_error or f"the store is {store.state}"
     if not counters.caught_up:
-        return "the shared counters are being read"
+        return counters.time_unknown or "the shared counters are being read"
     if counters.stale_ms is None or counters.stale_ms > max_stale_ms:
         return (
             f"the counters are {counters.stale_ms} ms old (counters.max_stale_ms: {max_stale_ms})"

@@ -76,6 +76,8 @@ def _show(document: dict[str, Any]) -> None:
         console.print(f"[yellow]store:[/] {warning}")
     if document["policy_error"]:
         console.print(f"[red]policies:[/] {document['policy_error']}")
+    if document["counters"]["clock_warning"]:
+        console.print(f"[red]clock:[/] {document['counters']['clock_warning']}")
     if document["clock"]["warning"]:
         console.print(f"[red]clock:[/] {document['clock']['warning']}")
     table = Table("member", "address", "role", "healthy", "leader")

@@ -10,17 +10,31 @@ off by hours, or be set while running, without any effect.
 
 **A starter** does not know how much time passed since the last record. It appends a record that
 asks (`sync`), and an instance that knows answers with a record of its own, whatever else it has to
-say. Until then the starter writes nothing else and decides nothing strictly. If nobody answers
-within `ANSWER_WAIT_S`, nobody is alive as far as the store can be asked. Then the starter adds the
-wall clock's difference between now and the last record, at least zero. The first record of an
-empty log proposes wall time.
+say. Until then the starter writes nothing else and decides nothing strictly. It asks again after 2,
+4, 8 … seconds, for as long as the store says that an instance is there which has not asked for the
+time itself (`asking`). A store that cannot say who is there: for 14 seconds.
+
+**Nobody is there who knows.** Then only wall clocks are left. The starter appends a record that
+says so (`alone`), and the *fold* works the time out, so that it is everybody's and nobody's
+proposal: each who asks tells the time by its wall clock and the earlier of two offsets, its own at
+its last record and the median of all; the lower median of what they tell counts. So with two or
+more starters, one clock that is wrong does not matter; a starter that is alone and comes back under
+its name is as wrong as its clock has been *set* meanwhile. If anybody tells the time before that
+record is folded, the record changes nothing. Every choice here errs on the side of too early a
+time: then hits count for longer than they should, and never for less.
+
+**An empty log** begins at the wall clock of its first writer. Nothing is in it that could expire.
 
 **A correction.** An instance that folds another's hits after which L is more than
 `TOLERATED_LAG_MS` behind its own estimate answers too, at most once in `CORRECTION_EVERY_MS`, so
 that a lagging writer cannot hold time back. A slow store looks the same; then it does no harm.
 
+**A fence.** An instance whose wall clock is off from the others' is told so, answers last, and
+corrects nobody (`fence`).
+
 Bounds:
 
+- *Wall clocks*: 0 ms while anybody is there who knows the time, whatever they show.
 - *Delay.* An estimate is behind by at most the time a record took to arrive, since it counts from
   the receipt; that makes counts too large for as long, never too small.
 - *Drift.* Log time runs at the rate of the fastest monotonic clock: 100 ppm are 6 ms a minute. A
@@ -30,13 +44,13 @@ Bounds:
   the suspension, until a correction arrives one store round trip later.
 - *A late batch.* A batch may be applied later than it was proposed, by at most its writer's retry;
   each retry proposes afresh. Its hits then count from L, or from their age at that proposal.
-- *Nobody alive.* Only here do wall clocks matter: the starter's error minus the last writer's is
-  added to the pause between them. A negative pause is none.
+- *Nobody there.* The error of the median clock, relative to what it showed at the last record. An
+  instance that lives on but reaches the store no more counts as not there; when it comes back, L
+  goes on from the later of both times.
 """
 
 from __future__ import annotations
 
-ANSWER_WAIT_S = 2.0
 TOLERATED_LAG_MS = 50
 CORRECTION_EVERY_MS = 1_000
 
@@ -61,37 +75,17 @@ class LogClock:
         """The estimate; before any record just a monotonic time."""
         return monotonic + (self._offset or 0)
 
-    def start_log(self, wall: int, monotonic: int) -> None:
-        """Begin the time of an empty log."""
-        self._reach(wall, monotonic)
-        self.synced = True
-
     def loaded(self, log_time: int, monotonic: int) -> None:
         """A snapshot has been read; `log_time` is L in it."""
         self._reach(log_time, monotonic)
 
-    def folded(self, log_time: int, monotonic: int, *, sync: bool) -> None:
+    def folded(self, log_time: int, monotonic: int, *, unanswered: bool) -> None:
         """A record has been received and folded; `log_time` is L after it."""
         self._reach(log_time, monotonic)
-        self.unanswered = sync
+        self.unanswered = unanswered
 
-    def nobody_answered(self, log_time: int, last_wall: int, wall: int, monotonic: int) -> None:
-        """Fall back on wall clocks.
-
-        Args:
-            log_time: L now.
-            last_wall: The writer's wall clock at the last record that did not ask.
-            wall: This instance's wall clock now.
-        """
-        self._reach(log_time + wall - last_wall, monotonic)
-        self.synced = True
-
-    def owes_answer(self, log_time: int, monotonic: int) -> bool:
-        """Whether this instance is to append its time now, after another's record."""
-        if not self.synced:
-            return False
-        if self.unanswered:
-            return True
+    def corrects(self, log_time: int, monotonic: int) -> bool:
+        """Whether this instance is to append its time, as another's record lags behind it."""
         if self.now(monotonic) - log_time <= TOLERATED_LAG_MS:
             return False
         return self._corrected is None or monotonic - self._corrected >= CORRECTION_EVERY_MS

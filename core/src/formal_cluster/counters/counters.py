@@ -16,8 +16,8 @@ import time
 from collections.abc import Callable, Sequence
 
 from formal_cluster.counters.archive import Archive
+from formal_cluster.counters.asking import Asker
 from formal_cluster.counters.attempts import StrictHit
-from formal_cluster.counters.clock import ANSWER_WAIT_S
 from formal_cluster.counters.fold import Gap, State
 from formal_cluster.counters.keys import Keys
 from formal_cluster.counters.ledger import Ledger
@@ -30,6 +30,7 @@ from formal_cluster.counters.reset import leaving_ms
 from formal_cluster.counters.restoration import UNSETTLED
 from formal_cluster.counters.settings import LogCountersSettings
 from formal_cluster.counters.snapshotter import Snapshotter
+from formal_cluster.counters.timekeeping import Timekeeping
 from formal_cluster.counters.writer import LogWriter
 from formal_cluster.errors import (
     Compacted,
@@ -46,6 +47,7 @@ _DEADLINES_EVERY_S = 0.01
 _SNAPSHOTS_WAITED_FOR = 3
 _TIDY_EVERY_S = 1.0
 _ANSWER_SPREAD_S = 0.002
+_FENCED_ANSWER_S = 1.0
 
 
 class LogCounters:
@@ -78,6 +80,7 @@ class LogCounters:
             on_work=self._wake_writer,
             reserve_life_ms=settings.reserve_life_ms,
         )
+        self._timekeeping = Timekeeping(self._ledger, clock_bound_ms=settings.clock_bound_ms)
         archive = Archive(context.store, keys)
         self._reader = LogReader(
             self._ledger,
@@ -107,12 +110,18 @@ class LogCounters:
         self._reappender = Reappender(
             self._ledger, jitter=jitter, wake_writer=self._writer.ring, logger=context.logger
         )
+        self._asker = Asker(
+            self._ledger,
+            self._timekeeping,
+            context.store,
+            append_opening=self._writer.reopen,
+            logger=context.logger,
+        )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
         self._caught_up = asyncio.Event()
         self._answer_timer: asyncio.TimerHandle | None = None
         self._deadline_timer: asyncio.TimerHandle | None = None
-        self._wait_timer: asyncio.TimerHandle | None = None
         self._last_end: str | None = None
         self._intact = False
         self._oldest = 0
@@ -149,6 +158,9 @@ class LogCounters:
                 subjects=len(state.subjects),
                 pending=self._ledger.outbox.hits,
                 unsettled=None if self._ledger.is_settled else UNSETTLED,
+                time_unknown=self._asker.problem,
+                clock_off_ms=self._timekeeping.fence.off_ms,
+                clock_warning=self._timekeeping.fence.warning,
                 writers=state.recent_writers(),
             )
 
@@ -234,7 +246,8 @@ class LogCounters:
     def _refuse_if_behind(self) -> None:
         if not self._ledger.catch_up.done:
             raise CountersUnavailable(
-                "this instance has not caught up with the counter log, so it cannot decide "
+                self._asker.problem
+                or "this instance has not caught up with the counter log, so it cannot decide "
                 "strictly yet; see the store's status if this lasts"
             )
         if not self._ledger.is_settled:
@@ -263,6 +276,8 @@ class LogCounters:
         while True:
             await asyncio.sleep(_TIDY_EVERY_S)
             self._ledger.tidy()
+            if self._timekeeping.look_at_clocks():
+                self._log_clock()
 
     async def _sessions(self) -> None:
         retries = retries_s(self._jitter)
@@ -288,15 +303,15 @@ class LogCounters:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._reader.follow(self._updated, self._saw_other))
                 group.create_task(self._writer.run(self._caught_up))
+                group.create_task(self._asker.run(self._caught_up))
                 group.create_task(self._snapshotter.run(self._caught_up))
                 group.create_task(self._reappender.run(self._caught_up))
                 group.create_task(self._reader.watch_cluster())
         finally:
             self._ledger.suspend()
-            for timer in (self._answer_timer, self._wait_timer):
-                if timer is not None:
-                    timer.cancel()
-            self._answer_timer = self._wait_timer = None
+            if self._answer_timer is not None:
+                self._answer_timer.cancel()
+            self._answer_timer = None
 
     def _log_end(self, error: Exception) -> None:
         repeated, self._last_end = str(error) == self._last_end, str(error)
@@ -316,6 +331,13 @@ class LogCounters:
                 "the counters or the store driver have a bug; starting over", exc_info=error
             )
 
+    def _log_clock(self) -> None:
+        warning, off_ms = self._timekeeping.fence.warning, self._timekeeping.fence.off_ms
+        if warning is None:
+            self._logger.info("this instance's clock agrees with the others' again")
+        else:
+            self._logger.warning(warning, extra={"off_ms": off_ms})
+
     def _updated(self) -> None:
         """Everything that the store had a moment ago is folded."""
         self._heard = self._ledger.now()
@@ -323,30 +345,22 @@ class LogCounters:
 
     def _saw_other(self, batch: Batch) -> None:
         """Another writer's batch is folded."""
-        if self._answer_timer is None and self._ledger.owes_answer(batch):
+        if self._answer_timer is None and self._timekeeping.owes_answer(batch):
             # Spread over the instances: the first answer is enough for all.
-            writers = self._ledger.state.recent_writers()
-            self._answer_timer = asyncio.get_running_loop().call_later(
-                self._jitter() * writers * _ANSWER_SPREAD_S, self._answer
-            )
+            delay = self._jitter() * self._ledger.state.recent_writers() * _ANSWER_SPREAD_S
+            if self._timekeeping.fence.fenced:
+                delay += _FENCED_ANSWER_S
+            self._answer_timer = asyncio.get_running_loop().call_later(delay, self._answer)
 
     def _note_progress(self) -> None:
-        if self._ledger.catch_up.done:
+        self._asker.note()
+        if self._ledger.catch_up.done and not self._caught_up.is_set():
             self._caught_up.set()
-        elif self._ledger.catch_up.asking and self._wait_timer is None:
-            self._wait_timer = asyncio.get_running_loop().call_later(
-                ANSWER_WAIT_S, self._stop_waiting
-            )
+            self._writer.ring()
 
     def _answer(self) -> None:
         self._answer_timer = None
-        self._ledger.answer()
-        self._writer.ring()
-
-    def _stop_waiting(self) -> None:
-        self._wait_timer = None
-        self._ledger.nobody_answered()
-        self._note_progress()
+        self._timekeeping.answer()
         self._writer.ring()
 
     def _check_deadlines(self) -> None:

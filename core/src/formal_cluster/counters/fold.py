@@ -25,6 +25,7 @@ from formal_cluster.counters.restoration import Restoration
 from formal_cluster.counters.subjects import Subjects
 from formal_cluster.counters.tail import SharedHits, Tail, cell_key
 from formal_cluster.counters.windows import BASE_RESOLUTION, Hits, HitsData, Resolution
+from formal_cluster.counters.witnesses import Witnesses
 from formal_cluster.errors import CountersError
 from formal_cluster.model import CounterKey
 
@@ -74,7 +75,9 @@ class State:
 
     Attributes:
         log_time: See `clock`; 0 before any record.
-        wall: The writer's wall clock at the last record that did not ask for the time.
+        wall: The writer's wall clock at the last record that told the time; 0 before any.
+        unanswered: Whether the newest record asks for the time.
+        witnesses: What the records say of their writers' wall clocks.
         resolutions: Per counter, the windows asked for.
         subjects: The hits of each subject.
         hot: Those of them that are ready for use, for a quick look.
@@ -89,6 +92,8 @@ class State:
         self.revision = 0
         self.log_time = 0
         self.wall = 0
+        self.unanswered = False
+        self.witnesses = Witnesses()
         self.writers: dict[str, Position] = {}
         self.resolutions: dict[str, Resolution] = {}
         self.subjects = Subjects(most_hot=most_hot)
@@ -110,6 +115,11 @@ class State:
         """The number of the log's present life; 0 if none was recorded."""
         position = self.writers.get(LOG_ITSELF)
         return 0 if position is None else position.epoch
+
+    @property
+    def begun(self) -> bool:
+        """Whether anybody has told the time. There are no hits before."""
+        return self.wall != 0
 
     def find(self, key: CounterKey) -> Hits | SharedHits | None:
         """The key's hits, perhaps among those of others. Not to be changed."""
@@ -166,10 +176,8 @@ class State:
     def begin(self, record: Record) -> None:
         """Fold a record that `follows` up to its hits; then come `add_…`, in order, and `end`."""
         writer, batch, revision = record
-        self.log_time = max(self.log_time, batch.proposed)
+        self._pass_time(writer, batch)
         self.revision = revision
-        if not batch.sync or not self.wall:
-            self.wall = batch.wall
         for counter, length in batch.windows:
             self.resolutions[counter] = self.resolution(counter).with_length(length)
         self._restore(writer, batch)
@@ -211,6 +219,7 @@ class State:
     def forget_writer(self, writer: str) -> None:
         """The writer's key was deleted, so its next batch may be any."""
         self.writers.pop(writer, None)
+        self.witnesses.forget(writer)
 
     def freeze(self) -> Frozen:
         """A view of the subjects as they are now, to be read while folding goes on.
@@ -242,6 +251,26 @@ class State:
         else:
             hits.add(at, count, self.log_time, resolution, self._exact_entries)
 
+    def _pass_time(self, writer: str, batch: Batch) -> None:
+        """Log time goes on; `clock` says why so."""
+        founds = batch.sync and not self.begun and batch.proposed == batch.wall
+        self.unanswered = batch.sync and not founds
+        if self.unanswered:
+            self.log_time = self.log_time or batch.proposed
+            self.witnesses.asked(writer, batch)
+            return
+        if batch.alone is None:
+            at = batch.proposed
+        elif writer in self.witnesses.asking:
+            told = self.witnesses.estimate(writer, batch)
+            at = self.log_time + batch.wall - self.wall if told is None else told
+        else:  # somebody who knows has answered meanwhile
+            at = self.log_time
+        self.log_time = max(self.log_time, at)
+        if writer != LOG_ITSELF:
+            self.wall = batch.wall
+        self.witnesses.told(writer, batch, at if batch.alone is None else self.log_time)
+
     def _restore(self, writer: str, batch: Batch) -> None:
         """Fold what a batch says about a store loss."""
         restoration, memory = self.restoration, batch.memory
@@ -250,7 +279,7 @@ class State:
         if memory is not None and memory.life == self.life:
             restoration.heard(writer, memory)
         if restoration.awaited:
-            restoration.pass_time(self.log_time, known=not batch.sync)
+            restoration.pass_time(self.log_time, known=not self.unanswered)
         if memory is None:
             return
         for row in memory.rows:

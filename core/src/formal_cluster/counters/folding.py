@@ -64,7 +64,7 @@ class Folding:
         state.end()
         if record.writer == ledger.writer:
             ledger.catch_up.folded_own(batch.epoch)
-        ledger.catch_up.folded(state.log_time, ledger.now(), sync=batch.sync)
+        ledger.catch_up.folded(state.log_time, ledger.now(), unanswered=state.unanswered)
 
     def _own_load(self, batch: Batch) -> Load | None:
         """The load that a batch of this instance is, if it is the one under way."""

@@ -39,6 +39,7 @@ class Frozen:
         self.revision = state.revision
         self.log_time = state.log_time
         self.wall = state.wall
+        self.offsets = state.witnesses.offsets
         self.restored_until = state.restoration.until
         self.writers = dict(state.writers)
         self.resolutions = dict(state.resolutions)

@@ -237,13 +237,15 @@ class Ledger:
         """The first batch of an epoch."""
         with self.lock:
             wall = self.wall()
-            proposed, sync = self.catch_up.open(epoch, self.state.log_time, self.now(), wall)
+            log_time = self.state.log_time if self.state.begun else 0
+            time = self.catch_up.open(epoch, log_time, self.now(), wall)
             return Batch(
                 epoch=epoch,
                 seq=1,
-                proposed=proposed,
+                proposed=time.proposed,
                 wall=wall,
-                sync=sync,
+                sync=time.sync,
+                alone=time.alone,
                 memory=announcement(self.life, self.held),
             )
 
@@ -316,29 +318,6 @@ class Ledger:
             self.state.revision = revision
             return True
 
-    def owes_answer(self, batch: Batch) -> bool:
-        """Whether the others are to be told the time after another writer's batch.
-
-        A batch that only tells the time is never answered, so instances do not answer each other.
-        """
-        with self.lock:
-            return bool(batch.sync or batch.keys) and self._owes_answer()
-
-    def answer(self) -> None:
-        """Tell the time with the next batch, unless somebody else just did."""
-        with self.lock:
-            if self._owes_answer():
-                self.catch_up.clock.answering(self.now())
-                self.outbox.clock_due = True
-
-    def nobody_answered(self) -> None:
-        """The time asked for has not come."""
-        with self.lock:
-            state = self.state
-            self.outbox.clock_due |= self.catch_up.nobody_answered(
-                state.log_time, state.wall, self.wall(), self.now()
-            )
-
     def tidy(self) -> None:
         """Drop some of the pending hits that no longer count."""
         with self.lock:
@@ -368,9 +347,6 @@ class Ledger:
         # One that the log has is right, and most are.
         if key not in self.state.hot:
             check_key(key)
-
-    def _owes_answer(self) -> bool:
-        return self.catch_up.owes_answer(self.state.log_time, self.now())
 
     def wake(self) -> None:
         """There is something to send."""

@@ -68,15 +68,15 @@ class StoreLosses:
                 awaited |= self._ledger.held.writers
             wall = self._ledger.wall()
             log_time = self._ledger.state.log_time or int(bool(present.newest))
-            proposed, sync = self._ledger.catch_up.propose(log_time, self._ledger.now(), wall)
+            time = self._ledger.catch_up.propose(log_time, self._ledger.now(), wall)
             # By chance, so that a second copy of the same store gets another life.
             life = max(self._ledger.life, present.life) + 1 + secrets.randbelow(1 << 32)
             return Batch(
                 epoch=life,
                 seq=1,
-                proposed=proposed,
+                proposed=time.proposed,
                 wall=wall,
-                sync=sync,
+                sync=time.sync,
                 birth=Birth(cluster=present.cluster, awaited=sorted(awaited - {LOG_ITSELF})),
             )
 

@@ -84,7 +84,8 @@ class Batch(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
         proposed: The writer's estimate of log time when it sent the batch.
         lag: How long before that the batch was put together; more than 0 if sent again.
         wall: The writer's wall clock, used only when nobody is alive to ask.
-        sync: The writer has just started and asks for the time.
+        sync: The writer has just started and asks for the time. If the log is empty, this founds
+            it, and its time begins with the writer's wall clock.
         windows: (counter, length) of windows that hits must from now on be kept for.
         keys: What the indices below refer to.
         refunds: (key, count, log time of the hits taken back).
@@ -94,6 +95,8 @@ class Batch(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
         blocks: (key, count, life) of hits that are spent within `life` of log time, so they are
             dated that much later.
         birth: The log's life begins here; its number is the epoch, and its writer the log itself.
+        alone: The writer has asked for the time, and nobody is there who knows it, but these
+            others who have asked as well.
     """
 
     version: int = _VERSION_WITHOUT_BLOCKS
@@ -111,6 +114,7 @@ class Batch(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     memory: Memory | None = None
     birth: Birth | None = None
     blocks: list[tuple[Natural, Positive, Natural]] = []
+    alone: list[str] | None = None
 
 
 _encoder = msgspec.msgpack.Encoder()

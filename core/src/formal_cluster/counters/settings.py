@@ -45,6 +45,12 @@ class LogCountersSettings(DriverSettings):
         description="Seconds between two snapshots of all counters in the store. Must be far below "
         "the time that the store keeps its history (etcd: 5 minutes).",
     )
+    clock_bound_ms: int = Field(
+        default=250,
+        ge=1,
+        description="How far this instance's wall clock may be from the others' before it is "
+        "reported, and is asked for the counters' time only after all others, in milliseconds.",
+    )
     max_subjects: int = Field(
         default=1_000_000,
         ge=1,

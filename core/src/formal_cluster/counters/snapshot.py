@@ -60,6 +60,7 @@ class Head(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
         revision: Store revision up to which records are in the snapshot.
         log_time, wall, writers, windows: As in `State`.
         restored_until: As `Restoration.until`.
+        offsets: As `Witnesses.offsets`.
     """
 
     version: int = VERSION
@@ -71,6 +72,7 @@ class Head(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     writers: dict[str, Position]
     windows: dict[str, tuple[int, ...]]
     restored_until: int = 0
+    offsets: dict[str, int] = {}
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -90,6 +92,7 @@ def encode_head(frozen: Frozen, snapshot_id: str, chunks: int) -> bytes:
         writers=frozen.writers,
         windows={name: windows.lengths for name, windows in frozen.resolutions.items()},
         restored_until=frozen.restored_until,
+        offsets=frozen.offsets,
     )
     return _encoder.encode(head)
 
@@ -131,6 +134,7 @@ def restore_head(head: Head, state: State) -> None:
     state.writers = dict(head.writers)
     state.resolutions = {name: Resolution(lengths) for name, lengths in head.windows.items()}
     state.restoration.until = head.restored_until
+    state.witnesses.restore(head.offsets)
 
 
 def restore_chunk(value: bytes, version: int, state: State) -> None:

@@ -63,6 +63,7 @@ class LogWriter:
         self._jitter = jitter
         self._logger = logger
         self._bell = asyncio.Event()
+        self._reopening = False
         self._asleep = asyncio.Event()
         self._epoch = 0
         self._seq = 0
@@ -72,6 +73,11 @@ class LogWriter:
     def ring(self) -> None:
         """There is something to send. Only from the event loop's thread."""
         self._bell.set()
+
+    def reopen(self) -> None:
+        """Begin another epoch if this session has not caught up yet."""
+        self._reopening = True
+        self.ring()
 
     async def drain(self) -> None:
         """Until there is nothing left to send."""
@@ -89,7 +95,11 @@ class LogWriter:
             Gap: The store is not the one that was read, or an older copy of it.
         """
         await self._open()
-        await caught_up.wait()
+        while not caught_up.is_set():
+            self._bell.clear()
+            await self._bell.wait()
+            if self._reopening and not caught_up.is_set():
+                await self._open()
         loop = asyncio.get_running_loop()
         last = -math.inf
         while True:
@@ -101,6 +111,7 @@ class LogWriter:
 
     async def _open(self) -> None:
         """Take the key over. An attempt with an unknown outcome just costs an epoch."""
+        self._reopening = False
         for delay in retries_s(self._jitter):
             try:
                 entry = await self._store.get(self._key)

@@ -70,6 +70,8 @@ def describe(status: ClusterStatus) -> dict[str, Any]:
             "revision": counters.revision,
             "subjects": counters.subjects,
             "pending": counters.pending,
+            "clock_off_ms": counters.clock_off_ms,
+            "clock_warning": counters.clock_warning,
         },
         "policy_error": status.policy_error,
         "clock": {

@@ -74,6 +74,14 @@ class _Standing(Collector):
                 len(status.store.warnings),
             ),
             "peers": ("Other healthy members.", status.peers),
+            "clock_off_seconds": (
+                "How far this instance's clock is ahead of the others'; 0 if it is among them.",
+                counters.clock_off_ms / 1000,
+            ),
+            "clock_warning": (
+                "1 if the instances' clocks disagree; /v1/cluster says which and by how much.",
+                float(counters.clock_warning is not None),
+            ),
         }
         if counters.stale_ms is not None:
             gauges["stale_seconds"] = ("Age of the counters.", counters.stale_ms / 1000)

@@ -11,6 +11,7 @@ from formal_cluster_store_etcd.client.etcd_client import EtcdClient
 from formal_cluster_store_etcd.condition import condition
 from formal_cluster_store_etcd.key_operations import ATTEMPT_S, KeyOperations
 from formal_cluster_store_etcd.member.process import require_linux
+from formal_cluster_store_etcd.planning import presence
 from formal_cluster_store_etcd.settings import EtcdSettings
 from formal_cluster_store_etcd.supervisor import Supervisor
 
@@ -18,7 +19,8 @@ from formal_cluster_store_etcd.supervisor import Supervisor
 class EtcdStore(KeyOperations):
     """The state store on an embedded etcd.
 
-    Implements `StateStore`, `LeavingStore` and `JournalingStore` of `formal_cluster.protocols`.
+    Implements `StateStore`, `LeavingStore`, `PresenceStore` and `JournalingStore` of
+    `formal_cluster.protocols`.
     """
 
     def __init__(self, settings: EtcdSettings, context: StoreContext) -> None:
@@ -42,6 +44,11 @@ class EtcdStore(KeyOperations):
         """See `LeavingStore.leave`."""
         if self._supervisor is not None:
             await self._supervisor.leave()
+
+    async def present(self) -> frozenset[str]:
+        """See `PresenceStore.present`: whoever has a presence key, which lives for 15 seconds."""
+        entries = (await self.list(presence.PREFIX)).entries
+        return frozenset(present.instance for present in presence.read(entries))
 
     def journal(self) -> Sequence[JournalEntry]:
         """See `JournalingStore.journal`."""

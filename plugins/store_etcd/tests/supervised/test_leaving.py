@@ -118,6 +118,7 @@ async def test_of_two_the_voter_leaves_and_the_learner_takes_its_place(
     await eventually(lambda: all(len(i.members(Role.LEARNER)) == 1 for i in two), within=20)
     voter = leader_of(two)
     (learner,) = (i for i in two if i is not voter)
+    assert {i.id for i in two} == await learner.store.present()
     await voter.store.put(b"key", b"kept")
     took_s = await leave_and_stop(voter)
     assert took_s < 8

@@ -46,12 +46,12 @@ def missing() -> str | None:
     return f"the kernel does not let {who} make namespaces: {trial.stderr.strip()}"
 
 
-def run_inside(arguments: Sequence[str]) -> int:
-    """Run this program with the same arguments inside; its exit status."""
+def run_inside(arguments: Sequence[str], module: str = "formal_cluster_failover") -> int:
+    """Run this program, a module, with the same arguments inside; its exit status."""
     process = subprocess.Popen(
         [
             *(sys.executable, "-I", "-S", launcher.__file__, str(os.getpid()), "--"),
-            *(*_unshare(), sys.executable, "-m", "formal_cluster_failover", *arguments),
+            *(*_unshare(), sys.executable, "-m", module, *arguments),
         ],
         env={**os.environ, _INSIDE: "1"},
     )
