@@ -36,7 +36,7 @@ class Instance:
             wall_ns=time.time_ns,
             on_work=lambda: None,
         )
-        self.ledger.catch_up.clock.start_log(10**12, self.ledger.now())
+        self.ledger.catch_up.clock.loaded(10**12, self.ledger.now())
         self.revisions = itertools.count(1)
 
     def monotonic_ns(self) -> int:
