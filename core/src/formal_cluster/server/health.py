@@ -71,6 +71,7 @@ def describe(status: ClusterStatus) -> dict[str, Any]:
             "subjects": counters.subjects,
             "pending": counters.pending,
         },
+        "cache": None if status.cache is None else asdict(status.cache),
         "policy_error": status.policy_error,
         "clock": {
             "error_bound_ms": status.clock_error_bound_ms,
