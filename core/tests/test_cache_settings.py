@@ -17,7 +17,7 @@ from formal_cluster.settings_file import load_settings, settings_from
 @pytest.mark.parametrize(
     ("cache", "complaint"),
     [
-        ({"jobs": {"max_entrys": 5}}, r"cache\.jobs\.max_entrys.*did you mean max_entries"),
+        ({"jobs": {"max_entrys": 5}}, r"max_entrys: .*did you mean cache\.jobs\.max_entries"),
         ({"jobs": {"max_entries": 0}}, r"cache\.jobs\.max_entries"),
         ({"jobs": {"on_degraded": "allow"}}, r"cache\.jobs\.on_degraded"),
         ({"max_entries": 5}, r"cache\.max_entries.*table"),

@@ -17,7 +17,7 @@ from formal_cluster.cache.near import Held, Near, Victim
 from formal_cluster.errors import Conflict, StoreError
 from formal_cluster.protocols import StateStore
 
-_AT_A_TIME = 32
+_AT_A_TIME = 64
 _CONFIRMED_WITHIN_S = 2.0
 
 

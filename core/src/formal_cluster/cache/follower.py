@@ -4,8 +4,11 @@ A session lists what there is and follows from there. Whatever ends it (history 
 watch, another store) begins a new one: there is one way to recover. While none follows, nothing is
 *current*, which `heard` says: the cache's `on_degraded` then decides what callers get.
 
-Hazard: a member that is cut off from the others goes on answering for some election time-outs, so
-that what is current is at most `max_stale_ms` plus that old. Who needs more asks the store.
+Hazards:
+- A member that is cut off from the others goes on answering for some election time-outs, so that
+  what is current is at most `max_stale_ms` plus that old. Who needs more asks the store.
+- An overloaded store tells changes late, and nothing in a watch says so. An own write does: while
+  it is not told, what is held counts as old as that write.
 """
 
 from __future__ import annotations
@@ -57,6 +60,7 @@ class Follower:
         self._logger = logger
         self._cluster: str | None = None
         self._last_end: str | None = None
+        self._untold: tuple[int, float] | None = None
         self._changed = asyncio.Event()
 
     async def run(self) -> None:
@@ -71,6 +75,11 @@ class Follower:
     async def changed(self) -> None:
         """Wait for the next update of the watch."""
         await self._changed.wait()
+
+    def wrote(self, revision: int) -> None:
+        """Note the revision of an own change: the watch is to tell it."""
+        if self._untold is None and revision > self._near.revision:
+            self._untold = revision, time.monotonic()
 
     async def _session(self) -> None:
         self._check_cluster()
@@ -106,7 +115,11 @@ class Follower:
             raise StoreError(f"the store was cluster {former} and is {cluster}")
 
     def _hear(self, when: float) -> None:
-        self.heard = when
+        if self._untold is None:
+            self.heard = when
+        elif self._near.revision >= self._untold[0]:
+            self.heard = max(self.heard, self._untold[1])
+            self._untold = None
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
         self._updated()
@@ -119,7 +132,7 @@ class Follower:
         if not isinstance(error, Unavailable):
             # It may be another store, of which nothing that is held is true.
             self._near.drop()
-            self.heard = _NEVER
+            self.heard, self._untold = _NEVER, None
         if repeated:
             return
         if isinstance(error, Unavailable):

@@ -247,6 +247,7 @@ class Namespace:
     def _wrote(self, key: str, value: bytes, revision: int, life: int) -> None:
         self._space.writes += 1
         self._parts.near.wrote(self.name, key, Held(value, revision), life=life)
+        self._follower.wrote(revision)
         self._space.judge(revision)
 
     def _check_serving(self) -> None:

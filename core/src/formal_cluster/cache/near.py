@@ -27,10 +27,20 @@ UNSHARED: Final = sys.maxsize
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The most that a namespace may hold in the store; keys count as bytes too."""
+    """The most that a namespace may hold in the store; keys count as bytes too.
+
+    Eviction begins when less than 1/32 is free and makes 1/16 free, so that writers seldom wait.
+    """
 
     max_entries: int
     max_bytes: int
+
+    def allow(self, entries: int, size: int, *, but_32nds: int = 0) -> bool:
+        """Whether so much is within the limits less some 32nds of them."""
+        return (
+            entries <= self.max_entries - self.max_entries * but_32nds // 32
+            and size <= self.max_bytes - self.max_bytes * but_32nds // 32
+        )
 
 
 class Held(NamedTuple):
@@ -89,18 +99,23 @@ class Space:
     @property
     def is_over(self) -> bool:
         """Whether the store held more than the limits allow."""
-        limits = self.limits
-        return len(self.confirmed) > limits.max_entries or self.size > limits.max_bytes
+        return not self.limits.allow(len(self.confirmed), self.size)
+
+    @property
+    def is_nearly_full(self) -> bool:
+        """Whether something is to be evicted. The last entry that was written never is."""
+        entries = len(self.confirmed)
+        return entries > 1 and not self.limits.allow(entries, self.size, but_32nds=1)
 
     def victims(self, most: int) -> list[Victim]:
-        """The least recently written entries without which the rest is within the limits.
+        """The least recently written entries, as many as have to give way, but at most `most`.
 
-        Every instance that has heard as much finds the same ones. At most `most` of them.
+        Every instance that has heard as much finds the same ones.
         """
         entries, size = len(self.confirmed), self.size
         found: list[Victim] = []
-        for key in islice(self._oldest_first, most):
-            if entries <= self.limits.max_entries and size <= self.limits.max_bytes:
+        for key in islice(self._oldest_first, min(most, max(0, entries - 1))):
+            if self.limits.allow(entries, size, but_32nds=2):
                 break
             held = self.confirmed[key]
             found.append(Victim(key, held.revision))
@@ -120,7 +135,7 @@ class Space:
         """
         if not self._judge_until:
             return False
-        if self.is_over:
+        if self.is_nearly_full:
             return True
         if self._judge_until <= revision:
             self._judge_until = 0

@@ -1,0 +1,193 @@
+"""The shared cache beside a bare aetcd client on the same etcd: `python -m benchmarks.cache`.
+
+Reads are from memory, in blocks of 100,000. Writes are one put each; ours also come back by the
+watch, into the near cache. Contestants alternate; medians, spread is (max - min) / median.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import itertools
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import aetcd
+import msgspec
+
+from benchmarks.measure import Operation, Result, Sample, waiting
+from benchmarks.ours import free_ports, until_clustered
+from formal_cluster.cache import TEXT, Cache, of_type
+from formal_cluster.cluster import Cluster
+from formal_cluster.server import collector
+
+_ROUNDS = 7
+_BLOCK = 100_000
+_ENTRIES = 10_000
+_SECONDS = 1.0
+_CALLERS = (1, 16, 64)
+_VALUE = b"v" * 200
+
+
+class _Job(msgspec.Struct, frozen=True):
+    user: str
+    statement: str
+
+
+@contextlib.asynccontextmanager
+async def _instance() -> AsyncIterator[tuple[Cluster, int]]:
+    with tempfile.TemporaryDirectory() as directory:
+        client_port, peer_port = free_ports(2)
+        settings = {
+            "discovery": {
+                "drivers": ["static"],
+                "static": {"self": "a", "instances": [{"id": "a", "address": "127.0.0.1"}]},
+            },
+            "store": {
+                "etcd": {
+                    "data_dir": f"{directory}/default.etcd",
+                    "client_port": client_port,
+                    "peer_port": peer_port,
+                }
+            },
+            "cache": {
+                "held": {"max_entries": 100_000},
+                "text": {},
+                "jobs": {},
+                "written": {"max_entries": 1_000_000, "max_bytes": 1 << 30},
+                "full": {"max_entries": 1_000, "deadline_ms": 30_000},
+            },
+        }
+        async with Cluster.from_settings(settings) as cluster:
+            await until_clustered(cluster)
+            yield cluster, client_port
+
+
+async def _fill(cluster: Cluster) -> None:
+    held, text = cluster.cache("held"), cluster.cache("text", TEXT)
+    jobs = cluster.cache("jobs", of_type(_Job))
+    for first in range(0, _ENTRIES, 100):
+        await asyncio.gather(*(held.put(f"key-{n}", _VALUE) for n in range(first, first + 100)))
+    await text.put("key-0", "t" * 200)
+    await jobs.put("key-0", _Job("alice", "s" * 200))
+    status = cluster.status().cache
+    assert status is not None
+    while status.namespaces["held"].entries < _ENTRIES:
+        await asyncio.sleep(0.01)
+        status = cluster.status().cache
+        assert status is not None
+
+
+def _peeks(cache: Cache[Any], names: list[str]) -> Callable[[], None]:
+    def block() -> None:
+        for name in names:
+            cache.peek(name)
+
+    return block
+
+
+async def _gets(cache: Cache[Any], names: list[str]) -> None:
+    for name in names:
+        await cache.get(name)
+
+
+async def _reads(cluster: Cluster) -> list[str]:
+    held = cluster.cache("held")
+    names = [f"key-{number}" for number in range(_ENTRIES)] * (_BLOCK // _ENTRIES)
+    same = ["key-0"] * _BLOCK
+    contestants = {
+        "peek, bytes, 10,000 keys": _peeks(held, names),
+        "peek, no entry": _peeks(held, ["missing"] * _BLOCK),
+        "peek, text of 200": _peeks(cluster.cache("text", TEXT), same),
+        "peek, msgspec struct of 200": _peeks(cluster.cache("jobs", of_type(_Job)), same),
+    }
+    rates: dict[str, list[float]] = {}
+    clock = time.perf_counter
+    for _ in range(_ROUNDS):
+        for name, block in contestants.items():
+            await asyncio.sleep(0.01)
+            began = clock()
+            block()
+            rates.setdefault(name, []).append(_BLOCK / (clock() - began))
+        began = clock()
+        await _gets(held, names)
+        rates.setdefault("await get, bytes, 10,000 keys", []).append(_BLOCK / (clock() - began))
+    lines = ["| near cache, one thread | per second | spread | best |", "|---|--:|--:|--:|"]
+    for name, seen in rates.items():
+        result = Result(name, [Sample(rate, 0, 0) for rate in seen])
+        lines.append(f"| {name} | {result.rate:,.0f} | {result.spread:.0%} | {max(seen):,.0f} |")
+    return lines
+
+
+async def _writes(cluster: Cluster, port: int) -> list[str]:
+    numbers = itertools.count()
+    written, full = cluster.cache("written"), cluster.cache("full")
+
+    async def bare(_caller: int) -> None:
+        await client.put(b"/bench/%d" % (next(numbers) % _ENTRIES), _VALUE)
+
+    async def ours(_caller: int) -> None:
+        await written.put(f"{next(numbers) % _ENTRIES}", _VALUE)
+
+    async def ours_absent(_caller: int) -> None:
+        await written.put_if_absent(f"absent-{next(numbers)}", _VALUE)
+
+    async def ours_ttl(_caller: int) -> None:
+        await written.put(f"{next(numbers) % _ENTRIES}", _VALUE, ttl=600)
+
+    async def ours_full(_caller: int) -> None:
+        await full.put(f"{next(numbers)}", _VALUE)
+
+    async def ours_fresh(_caller: int) -> None:
+        await written.get(f"{next(numbers) % _ENTRIES}", fresh=True)
+
+    contestants: list[tuple[str, Operation]] = [
+        ("bare aetcd put", bare),
+        ("put", ours),
+        ("put_if_absent", ours_absent),
+        ("put with a ttl of its own", ours_ttl),
+        ("put into a full namespace, one evicted each", ours_full),
+        ("get(fresh=True)", ours_fresh),
+    ]
+    lines = [
+        "| waiting | | per second | spread | p50 ms | p99 ms | ÷ bare put |",
+        "|--:|---|--:|--:|--:|--:|--:|",
+    ]
+    async with aetcd.Client("127.0.0.1", port) as client:
+        for callers in _CALLERS:
+            rounds: dict[str, list[Sample]] = {name: [] for name, _ in contestants}
+            for _ in range(_ROUNDS):
+                for name, operation in contestants:
+                    rounds[name].append(await waiting(operation, callers, _SECONDS))
+            results = [Result(name, samples) for name, samples in rounds.items()]
+            lines += [
+                f"| {callers} | {r.name} | {r.rate:,.0f} | {r.spread:.0%} | {r.p50_us / 1e3:.2f} "
+                f"| {r.p99_us / 1e3:.2f} | {r.rate / results[0].rate:.2f} |"
+                for r in results
+            ]
+    return lines
+
+
+async def run(*, writes: bool) -> str:
+    """Both tables as Markdown."""
+    async with _instance() as (cluster, port):
+        await _fill(cluster)
+        collector.calm()  # as `formal-cluster serve` does
+        tables = await _reads(cluster)
+        if writes:
+            tables += ["", *await _writes(cluster, port)]
+    return "\n".join(tables)
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.cache", description=__doc__)
+    parser.add_argument("--reads-only", action="store_true")
+    print(asyncio.run(run(writes=not parser.parse_args().reads_only)))
+
+
+if __name__ == "__main__":
+    main()
