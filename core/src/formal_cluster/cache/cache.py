@@ -47,6 +47,8 @@ class Cache(Generic[V]):
                 `on_degraded` is `error`.
             CacheValueError: Somebody wrote it with another codec.
         """
+        if not fresh and self._namespace.is_current:
+            return self.peek(key)
         value = await self._namespace.get(key, fresh=fresh)
         return None if value is None else self._decode(value)
 

@@ -74,22 +74,23 @@ class Namespace:
         space = self._space
         if _monotonic() - self._follower.heard > self._max_stale_s:
             return self._get_without_store(key, "the near cache is not current")
-        value = space.get(key)
-        if value is None:
+        # `Space.get`, written out: this is the path that a million reads a second take.
+        held = space.ahead.get(key) if space.ahead else None
+        if held is None:
+            held = space.confirmed.get(key)
+        if held is None or held[0] is None:
             space.misses += 1
-        else:
-            space.hits += 1
-        return value
+            return None
+        space.hits += 1
+        return held[0]
 
     async def get(self, key: str, *, fresh: bool) -> bytes | None:
-        """The value from memory if that is current, else, or if `fresh`, from the store.
+        """The value from the store.
 
         Raises:
             CacheUnavailable: The store does not answer, and it was asked for a fresh value or
                 `on_degraded` is `error`.
         """
-        if not fresh and self._is_current:
-            return self.peek(key)
         try:
             value = await self._fetch(key)
         except _AWAY as error:
@@ -154,7 +155,8 @@ class Namespace:
         return revision is not None
 
     @property
-    def _is_current(self) -> bool:
+    def is_current(self) -> bool:
+        """Whether what is held was compared with the store lately enough."""
         return _monotonic() - self._follower.heard <= self._max_stale_s
 
     def _checked(self, key: str, value: bytes, ttl: float | None) -> tuple[bytes, float | None]:
@@ -176,11 +178,11 @@ class Namespace:
 
     async def _room(self) -> None:
         """Return when what is in the store is known, and is within the limits."""
-        if self._is_current and not self._space.is_over:
+        if self.is_current and not self._space.is_over:
             return
         try:
             async with asyncio.timeout(self._deadline_s):
-                while not self._is_current:
+                while not self.is_current:
                     self._check_serving()
                     await self._follower.changed()
                 await self._parts.evictor.room(self.name)

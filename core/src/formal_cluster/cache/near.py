@@ -209,7 +209,8 @@ class Near:
                 entries[namespace].append((key, Held(entry.value, entry.revision)))
         for name, space in self.spaces.items():
             space.load(entries[name])
-        self._reached(listing.revision)
+            space.forget_ahead(listing.revision)
+        self.revision = listing.revision
 
     def apply(self, update: WatchUpdate) -> None:
         """Take over what the watch tells. What is known already is skipped."""
@@ -222,7 +223,10 @@ class Near:
                 space.put(key, Held(event.value, event.revision))
             else:
                 space.delete(key)
-        self._reached(update.revision)
+            mine = space.ahead.get(key)
+            if mine is not None and mine.revision <= event.revision:
+                del space.ahead[key]
+        self.revision = max(self.revision, update.revision)
 
     def wrote(self, namespace: str, key: str, held: Held, *, life: int) -> None:
         """Note an own change, or what a read of the store has shown.
@@ -260,12 +264,6 @@ class Near:
     def due(self) -> list[str]:
         """The namespaces that this instance has to bring within their limits."""
         return [name for name, space in self.spaces.items() if space.is_due(self.revision)]
-
-    def _reached(self, revision: int) -> None:
-        self.revision = max(self.revision, revision)
-        for space in self.spaces.values():
-            if space.ahead:
-                space.forget_ahead(self.revision)
 
     def _find(self, key: bytes) -> tuple[Space, str] | None:
         found = self._keys.split(key)
