@@ -18,7 +18,7 @@ VALUES = st.binary(max_size=12)
 
 def near_with(*events: Event) -> Near:
     near = Near(KEYS, {"n": LIMITS})
-    near.load(Listing((), 1))
+    near.load(Listing((), 1), newest=0)
     near.apply(WatchUpdate(events, 1 + len(events)))
     return near
 
@@ -59,16 +59,27 @@ def test_a_write_to_a_store_that_was_lost_is_not_believed():
 def test_a_store_that_went_back_in_time_voids_everything_heard_of_it():
     near = near_with(put("a", b"1", 2), put("a", b"2", 3))
     near.wrote("n", "b", Held(b"lost", 9), life=near.life)
-    near.load(Listing((Entry(KEYS.entry("n", "a"), b"1", 2),), 2))
+    near.load(Listing((Entry(KEYS.entry("n", "a"), b"1", 2),), 2), newest=near.newest)
     assert (b"1", None) == (near.spaces["n"].get("a"), near.spaces["n"].get("b"))
     assert 2 == near.revision
+
+
+def test_a_store_that_lacks_an_own_write_has_lost_it_though_the_watch_never_told_it():
+    near = near_with()
+    near.wrote("n", "a", Held(b"lost", 9), life=near.life)
+    newest = near.newest
+    near.wrote("n", "b", Held(b"written meanwhile", 10), life=near.life)
+    near.load(Listing((), 9), newest=newest)
+    assert b"written meanwhile" == near.spaces["n"].get("b")
+    near.load(Listing((), 3), newest=near.newest)
+    assert (None, None) == (near.spaces["n"].get("a"), near.spaces["n"].get("b"))
 
 
 def test_what_was_held_back_survives_another_store_and_goes_when_it_was_written():
     near = near_with()
     near.keep_unshared("n", "a", b"mine")
     near.drop()
-    near.load(Listing((), 4))
+    near.load(Listing((), 4), newest=0)
     assert {"a": b"mine"} == near.spaces["n"].unshared()
     near.wrote("n", "a", Held(b"mine", 5), life=near.life)
     assert ({}, b"mine") == (near.spaces["n"].unshared(), near.spaces["n"].get("a"))
@@ -107,7 +118,7 @@ class AgainstAStore(RuleBasedStateMachine):
         self.told = 1  # the watch has delivered up to here
         self.unacknowledged: list[tuple[str, Held, int]] = []
         self.acknowledged: dict[str, int] = {}
-        self.near.load(Listing((), 1))
+        self.near.load(Listing((), 1), newest=0)
 
     def _change(self, key: str, value: bytes | None) -> Held:
         self.revision += 1
@@ -155,7 +166,7 @@ class AgainstAStore(RuleBasedStateMachine):
             Entry(KEYS.entry("n", key), held.value or b"", held.revision)
             for key, held in sorted(self.store.items())
         )
-        self.near.load(Listing(entries, self.revision))
+        self.near.load(Listing(entries, self.revision), newest=self.near.newest)
         self.told = self.revision
 
     @invariant()

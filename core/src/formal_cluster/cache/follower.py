@@ -17,7 +17,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import aclosing
 
 from formal_cluster.cache.near import Near
@@ -25,7 +25,8 @@ from formal_cluster.errors import Compacted, FormalClusterError, StoreError, Una
 from formal_cluster.protocols import StateStore
 
 _NEVER = float("-inf")
-_CLUSTER_CHECK_S = 1.0
+_DOUBT_EVERY_S = 1.0
+_UNTOLD_AT_MOST_S = 5.0
 _RETRY_S = 0.2
 
 
@@ -43,20 +44,17 @@ class Follower:
         prefix: bytes,
         *,
         updated: Callable[[], None],
-        loaded: Callable[[], Awaitable[None]],
         logger: logging.Logger,
     ) -> None:
         """
         Args:
             updated: Called after each update of the watch.
-            loaded: Run beside the watch once everything is listed.
         """
         self.heard = _NEVER
         self._near = near
         self._store = store
         self._prefix = prefix
         self._updated = updated
-        self._loaded = loaded
         self._logger = logger
         self._cluster: str | None = None
         self._last_end: str | None = None
@@ -84,14 +82,14 @@ class Follower:
     async def _session(self) -> None:
         self._check_cluster()
         began = time.monotonic()
+        newest = self._near.newest
         listing = await self._store.list(self._prefix)
-        self._near.load(listing)
-        self._last_end = None
+        self._near.load(listing, newest=newest)
+        self._last_end = self._untold = None
         self._hear(began)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._follow(listing.revision + 1))
-            group.create_task(self._watch_cluster())
-            group.create_task(_run(self._loaded))
+            group.create_task(self._doubt())
 
     async def _follow(self, from_revision: int) -> None:
         updates = self._store.watch(self._prefix, from_revision=from_revision)
@@ -101,10 +99,16 @@ class Follower:
                 self._hear(time.monotonic())
         raise Unavailable("the store ended the watch on the cache")
 
-    async def _watch_cluster(self) -> None:
+    async def _doubt(self) -> None:
+        """Until the store is another one, or keeps an own write to itself for too long."""
         while True:
-            await asyncio.sleep(_CLUSTER_CHECK_S)
+            await asyncio.sleep(_DOUBT_EVERY_S)
             self._check_cluster()
+            if self._untold and self._untold[1] < time.monotonic() - _UNTOLD_AT_MOST_S:
+                raise Unavailable(
+                    f"the watch has not told an own write for {_UNTOLD_AT_MOST_S} s: the store is "
+                    "late, or has lost it"
+                )
 
     def _check_cluster(self) -> None:
         cluster = self._store.status().cluster_id
@@ -145,10 +149,6 @@ class Follower:
             self._logger.error(
                 "the cache or the store driver has a bug; starting over", exc_info=error
             )
-
-
-async def _run(awaited: Callable[[], Awaitable[None]]) -> None:
-    await awaited()
 
 
 def _first_cause(error: Exception) -> Exception:

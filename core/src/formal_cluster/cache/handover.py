@@ -6,6 +6,8 @@ meanwhile, or before, stands.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -33,7 +35,10 @@ class Handover:
         self._keys = keys
         self._logger = logger
         self._monotonic = monotonic
+        self._wake = asyncio.Event()
+        self._reported = False
         self._expiry: dict[tuple[str, str], float] = {}
+        """When each entry vanishes that only this instance has, or had."""
 
     def keep(self, namespace: str, key: str, value: bytes, ttl: float | None) -> None:
         """Hold an entry that cannot be written now.
@@ -52,32 +57,42 @@ class Handover:
         self._near.keep_unshared(namespace, key, value)
         self._expiry[namespace, key] = float("inf") if ttl is None else self._monotonic() + ttl
 
-    async def run(self) -> None:
-        """Give the store everything that it lacks; stops where the store is away again."""
-        for namespace, space in self._near.spaces.items():
-            for key, value in space.unshared().items():
-                try:
-                    await self._give(namespace, key, value)
-                except StoreError as error:
-                    self._logger.warning(
-                        "what was cached while the store was away is not handed over yet",
-                        extra={"namespace": namespace, "error": str(error)},
-                    )
-                    return
+    def look(self) -> None:
+        """The store has spoken: try to give it what is held for it, if there is something."""
+        if self._expiry:
+            self._wake.set()
 
-    async def _give(self, namespace: str, key: str, value: bytes) -> None:
-        left = self._expiry.pop((namespace, key), float("inf")) - self._monotonic()
-        life = self._near.life
-        if left > 0:
-            ttl = None if left == float("inf") else left
+    async def run(self) -> None:
+        """Give the store what it lacks, whenever there is something, until cancelled."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
             try:
-                revision = await self._store.put(
-                    self._keys.entry(namespace, key), value, if_revision=0, ttl=ttl
-                )
+                for namespace, key in list(self._expiry):
+                    await self._give(namespace, key)
             except StoreError as error:
-                self._expiry[namespace, key] = self._monotonic() + left
-                if not isinstance(error, Conflict):
-                    raise
+                self._report(error)
             else:
+                self._reported = False
+
+    async def _give(self, namespace: str, key: str) -> None:
+        value = self._near.spaces[namespace].get_unshared(key)
+        left = self._expiry[namespace, key] - self._monotonic()
+        if value is not None and left > 0:
+            life = self._near.life
+            name = self._keys.entry(namespace, key)
+            ttl = None if left == float("inf") else left
+            with contextlib.suppress(Conflict):
+                revision = await self._store.put(name, value, if_revision=0, ttl=ttl)
                 self._near.wrote(namespace, key, Held(value, revision), life=life)
         self._near.forget_unshared(namespace, key)
+        del self._expiry[namespace, key]
+
+    def _report(self, error: StoreError) -> None:
+        """Once, until it works again: it is tried about every second."""
+        if not self._reported:
+            self._logger.warning(
+                "what was cached while the store was away is not handed over yet",
+                extra={"entries": len(self._expiry), "error": str(error)},
+            )
+        self._reported = True

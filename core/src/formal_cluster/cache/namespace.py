@@ -178,6 +178,7 @@ class Namespace:
 
     async def _room(self) -> None:
         """Return when what is in the store is known, and is within the limits."""
+        self._check_serving()
         if self.is_current and not self._space.is_over:
             return
         try:

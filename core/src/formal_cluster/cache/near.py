@@ -189,6 +189,7 @@ class Near:
 
     Attributes:
         revision: Everything up to this revision of the store has been heard; 0 for nothing.
+        newest: The newest revision that is known of, from own writes too.
         life: Changes when what was heard is void because the store is not the same any more.
     """
 
@@ -196,12 +197,18 @@ class Near:
         self._keys = keys
         self.spaces = {name: Space(limits) for name, limits in namespaces.items()}
         self.revision = 0
+        self.newest = 0
         self.life = 0
 
-    def load(self, listing: Listing) -> None:
-        """Begin anew with everything that the store holds."""
-        if listing.revision < self.revision:
-            self.drop()  # what was heard before is not in this store
+    def load(self, listing: Listing, *, newest: int) -> None:
+        """Begin anew with everything that the store holds.
+
+        Args:
+            newest: `newest` as it was before the listing was asked for. A store that is not as far
+                has lost what it had acknowledged.
+        """
+        if listing.revision < newest:
+            self.drop()
         entries: dict[str, list[tuple[str, Held]]] = {name: [] for name in self.spaces}
         for entry in sorted(listing.entries, key=lambda entry: entry.revision):
             namespace, key = self._keys.split(entry.key) or ("", "")
@@ -210,7 +217,7 @@ class Near:
         for name, space in self.spaces.items():
             space.load(entries[name])
             space.forget_ahead(listing.revision)
-        self.revision = listing.revision
+        self._reached(listing.revision)
 
     def apply(self, update: WatchUpdate) -> None:
         """Take over what the watch tells. What is known already is skipped."""
@@ -226,7 +233,7 @@ class Near:
             mine = space.ahead.get(key)
             if mine is not None and mine.revision <= event.revision:
                 del space.ahead[key]
-        self.revision = max(self.revision, update.revision)
+        self._reached(update.revision)
 
     def wrote(self, namespace: str, key: str, held: Held, *, life: int) -> None:
         """Note an own change, or what a read of the store has shown.
@@ -242,6 +249,7 @@ class Near:
         newest = self.revision if known is None else max(self.revision, known.revision)
         if life == self.life and held.revision > newest:
             ahead[key] = held
+            self.newest = max(self.newest, held.revision)
 
     def keep_unshared(self, namespace: str, key: str, value: bytes) -> None:
         """Hold what cannot be written to the store."""
@@ -256,7 +264,7 @@ class Near:
     def drop(self) -> None:
         """Forget everything that came from the store: it is another one now."""
         self.life += 1
-        self.revision = 0
+        self.revision = self.newest = 0
         for space in self.spaces.values():
             space.load(())
             space.forget_ahead(UNSHARED - 1)
@@ -264,6 +272,10 @@ class Near:
     def due(self) -> list[str]:
         """The namespaces that this instance has to bring within their limits."""
         return [name for name, space in self.spaces.items() if space.is_due(self.revision)]
+
+    def _reached(self, revision: int) -> None:
+        self.revision = max(self.revision, revision)
+        self.newest = max(self.newest, revision)
 
     def _find(self, key: bytes) -> tuple[Space, str] | None:
         found = self._keys.split(key)

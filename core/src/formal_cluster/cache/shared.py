@@ -55,12 +55,10 @@ class SharedCache:
         self._near = Near(
             keys, {name: Limits(s.max_entries, s.max_bytes) for name, s in settings.items()}
         )
-        handover = Handover(self._near, store, keys, logger)
-        self._follower = Follower(
-            self._near, store, keys.all, updated=self._look, loaded=handover.run, logger=logger
-        )
+        self._handover = Handover(self._near, store, keys, logger)
+        self._follower = Follower(self._near, store, keys.all, updated=self._look, logger=logger)
         self._evictor = Evictor(self._near, store, keys, self._follower, logger)
-        parts = Parts(self._near, store, keys, self._follower, self._evictor, handover)
+        parts = Parts(self._near, store, keys, self._follower, self._evictor, self._handover)
         self._namespaces = {name: Namespace(name, s, parts) for name, s in settings.items()}
         self._logger = logger
         self._task: asyncio.Task[None] | None = None
@@ -118,9 +116,11 @@ class SharedCache:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._follower.run())
                 group.create_task(self._evictor.run())
+                group.create_task(self._handover.run())
         except Exception:
             self._logger.exception("the cache has a bug and follows the store no longer")
             raise
 
     def _look(self) -> None:
         self._evictor.look()
+        self._handover.look()
