@@ -29,7 +29,7 @@ from formal_cluster_store_etcd.member import launcher
 POLICIES = Path(__file__).parent / "policies"
 CONNECTOR = ("-m", "formal_cluster_bigquery.connector")
 USERS = {f"{name}-token": name for name in ("alice", "bob", "hr", "support")}
-_STARTED_WITHIN_S = 60.0
+_STARTED_WITHIN_S = 120.0
 
 
 class SiteError(Exception):
@@ -125,12 +125,12 @@ decisions = {json.dumps(str(self.home / "decisions.jsonl"))}
             return answer
         return {}
 
-    @property
-    def voters(self) -> int:
-        """How many healthy voters it sees, if it is part of a cluster."""
+    def serves_with(self, voters: int) -> bool:
+        """Whether it answers, and sees so many healthy voters of its cluster."""
         state = self.state()
         members = state.get("members", []) if state.get("state") == "clustered" else []
-        return sum(member["role"] == "voter" and bool(member["healthy"]) for member in members)
+        seen = sum(member["role"] == "voter" and bool(member["healthy"]) for member in members)
+        return bool(state) and seen >= voters
 
 
 class Site:
@@ -138,7 +138,7 @@ class Site:
 
     Args:
         program: What a connector runs, after the interpreter.
-        voters: How many each connector has to see before they are used.
+        voters: How many each connector has to see before they are used; 0: they need only answer.
     """
 
     def __init__(self, home: Path, program: Sequence[str] = CONNECTOR, *, voters: int = 3) -> None:
@@ -187,7 +187,7 @@ class Site:
             connector.configure(self.connectors)
             connector.start(self.upstream, self._program)
         deadline = time.monotonic() + _STARTED_WITHIN_S
-        while any(connector.voters < self._voters for connector in self.connectors):
+        while not all(connector.serves_with(self._voters) for connector in self.connectors):
             if time.monotonic() > deadline:
                 states = [connector.state() for connector in self.connectors]
                 raise SiteError(f"no cluster within {_STARTED_WITHIN_S} s: {states}")
