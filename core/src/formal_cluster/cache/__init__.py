@@ -3,6 +3,7 @@
     keys.py        where entries are kept in the store (pure)
     near.py        what this instance holds, as a function of what it heard and wrote (pure)
     codec.py       from a caller's values to bytes and back
+    condition.py   does the store serve?
     follower.py    one watch for all namespaces keeps the near cache coherent
     evictor.py     deletes what is too much
     handover.py    gives the store what was written while it was away

@@ -16,6 +16,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import NoReturn, TypeVar
 
+from formal_cluster.cache.condition import Condition
 from formal_cluster.cache.evictor import Evictor
 from formal_cluster.cache.follower import Follower
 from formal_cluster.cache.handover import Handover
@@ -30,7 +31,6 @@ from formal_cluster.errors import (
     OutcomeUnknown,
     Unavailable,
 )
-from formal_cluster.model import StoreState
 from formal_cluster.protocols import StateStore
 from formal_cluster.settings import CacheSettings, OnStoreAway
 
@@ -51,6 +51,7 @@ class Parts:
     follower: Follower
     evictor: Evictor
     handover: Handover
+    condition: Condition
 
 
 class Namespace:
@@ -178,13 +179,13 @@ class Namespace:
 
     async def _room(self) -> None:
         """Return when what is in the store is known, and is within the limits."""
-        self._check_serving()
+        self._parts.condition.check_serving()
         if self.is_current and not self._space.is_over:
             return
         try:
             async with asyncio.timeout(self._deadline_s):
                 while not self.is_current:
-                    self._check_serving()
+                    self._parts.condition.check_serving()
                     await self._follower.changed()
                 await self._parts.evictor.room(self.name)
         except TimeoutError:
@@ -195,7 +196,7 @@ class Namespace:
 
     async def _fetch(self, key: str) -> bytes | None:
         name = self._parts.keys.entry(self.name, key)
-        self._check_serving()
+        self._parts.condition.check_serving()
         life = self._parts.near.life
         try:
             async with asyncio.timeout(self._deadline_s):
@@ -252,11 +253,6 @@ class Namespace:
         self._parts.near.wrote(self.name, key, Held(value, revision), life=life)
         self._follower.wrote(revision)
         self._space.judge(revision)
-
-    def _check_serving(self) -> None:
-        status = self._parts.store.status()
-        if status.state not in (StoreState.SERVING, StoreState.READ_ONLY):
-            raise Unavailable(status.last_error or f"the store is {status.state}")
 
     def _get_without_store(self, key: str, why: object) -> bytes | None:
         if self.settings.on_degraded is OnStoreAway.ERROR:

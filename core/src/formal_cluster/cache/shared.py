@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Mapping
 
+from formal_cluster.cache.condition import Condition
 from formal_cluster.cache.evictor import Evictor
 from formal_cluster.cache.follower import Follower
 from formal_cluster.cache.handover import Handover
@@ -58,7 +59,15 @@ class SharedCache:
         self._handover = Handover(self._near, store, keys, logger)
         self._follower = Follower(self._near, store, keys.all, updated=self._look, logger=logger)
         self._evictor = Evictor(self._near, store, keys, self._follower, logger)
-        parts = Parts(self._near, store, keys, self._follower, self._evictor, self._handover)
+        parts = Parts(
+            self._near,
+            store,
+            keys,
+            self._follower,
+            self._evictor,
+            self._handover,
+            Condition(store),
+        )
         self._namespaces = {name: Namespace(name, s, parts) for name, s in settings.items()}
         self._logger = logger
         self._task: asyncio.Task[None] | None = None
