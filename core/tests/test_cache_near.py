@@ -12,7 +12,9 @@ from formal_cluster.model import Entry, Event, EventKind, Listing, WatchUpdate
 
 KEYS = CacheKeys(b"/p/")
 LIMITS = Limits(max_entries=3, max_bytes=32)
-NAMES = st.sampled_from(["a", "b", "c/d", "é", "e"])
+TIGHT = Limits(max_entries=2, max_bytes=32)
+KEYS_USED = ["a", "b/c", "é"]
+NAMES = st.sampled_from(KEYS_USED)
 VALUES = st.binary(max_size=12)
 
 
@@ -111,7 +113,7 @@ class AgainstAStore(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.near = Near(KEYS, {"n": LIMITS})
+        self.near = Near(KEYS, {"n": TIGHT})
         self.store: dict[str, Held] = {}
         self.history: list[Event] = []
         self.revision = 1
@@ -153,12 +155,17 @@ class AgainstAStore(RuleBasedStateMachine):
         if life == self.near.life:
             self.acknowledged[key] = max(self.acknowledged.get(key, 0), held.revision)
 
-    @rule(count=st.integers(0, 5), again=st.integers(0, 3))
-    def the_watch_tells(self, count: int, again: int) -> None:
-        start = max(0, self.told - 1 - again)
-        events = self.history[start : self.told - 1 + count]
-        self.told = max(self.told, min(self.revision, self.told + count))
+    @rule(count=st.integers(1, 5))
+    def the_watch_tells(self, count: int) -> None:
+        events = self.history[self.told - 1 : self.told - 1 + count]
+        self.told = min(self.revision, self.told + count)
         self.near.apply(WatchUpdate(tuple(events), self.told))
+
+    @rule(back=st.integers(1, 4), count=st.integers(1, 3))
+    def the_watch_tells_old_news(self, back: int, count: int) -> None:
+        start = max(0, self.told - 1 - back)
+        events = self.history[start : min(start + count, self.told - 1)]
+        self.near.apply(WatchUpdate(tuple(events), start + 1 + len(events)))
 
     @rule()
     def history_was_discarded_so_it_is_listed(self) -> None:
@@ -172,7 +179,7 @@ class AgainstAStore(RuleBasedStateMachine):
     @invariant()
     def nothing_goes_back_behind_what_was_heard_or_written(self) -> None:
         space = self.near.spaces["n"]
-        for key in ("a", "b", "c/d", "é", "e"):
+        for key in KEYS_USED:
             mine = self.acknowledged.get(key, 0)
             known = [
                 event
@@ -194,10 +201,10 @@ class AgainstAStore(RuleBasedStateMachine):
         assert [(k, h.revision) for k, h in by_age][: len(victims)] == victims
         left, size = len(sizes), space.size
         for victim in victims:
-            assert left > LIMITS.max_entries or size > LIMITS.max_bytes - 2
+            assert left > TIGHT.max_entries or size > TIGHT.max_bytes - 2
             left, size = left - 1, size - sizes[victim.key]
-        assert left <= LIMITS.max_entries
-        assert size <= LIMITS.max_bytes - 2 or left == 1
+        assert left <= TIGHT.max_entries
+        assert size <= TIGHT.max_bytes - 2 or left == 1
         assert bool(victims) or not space.is_nearly_full
 
     def teardown(self) -> None:
@@ -211,4 +218,4 @@ class AgainstAStore(RuleBasedStateMachine):
 
 
 TestAgainstAStore = AgainstAStore.TestCase
-TestAgainstAStore.settings = settings(max_examples=80, stateful_step_count=30, deadline=None)
+TestAgainstAStore.settings = settings(max_examples=100, stateful_step_count=25, deadline=None)
