@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import contextlib
 import itertools
+import statistics
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
@@ -29,6 +30,7 @@ from formal_cluster.server import collector
 _BLOCK = 100_000
 _ENTRIES = 10_000
 _SECONDS = 1.0
+_TURN_S = 0.4
 _CALLERS = (1, 16, 64)
 _VALUE = b"v" * 200
 
@@ -187,14 +189,49 @@ async def _writes(cluster: Cluster, port: int, rounds: int) -> list[str]:
     return lines
 
 
+async def _pairs(cluster: Cluster, port: int, pairs: int) -> list[str]:
+    """Short turns next to each other: what else the machine does hits both alike."""
+    numbers = itertools.count()
+    written = cluster.cache("written")
+
+    async def bare(_caller: int) -> None:
+        await client.put(b"/bench/%d" % (next(numbers) % _ENTRIES), _VALUE)
+
+    async def ours(_caller: int) -> None:
+        await written.put(f"{next(numbers) % _ENTRIES}", _VALUE)
+
+    async def turn(operation: Operation, callers: int) -> tuple[float, float]:
+        used = time.process_time()
+        rate = (await waiting(operation, callers, _TURN_S)).rate
+        return rate, (time.process_time() - used) / (rate * _TURN_S)
+
+    lines = [
+        "| waiting | put ÷ bare put, median | quartiles | processor time per put, ours and bare |",
+        "|--:|--:|--:|--:|",
+    ]
+    async with aetcd.Client("127.0.0.1", port) as client:
+        for callers in _CALLERS:
+            turns = [(await turn(bare, callers), await turn(ours, callers)) for _ in range(pairs)]
+            ratios = [mine[0] / floor[0] for floor, mine in turns]
+            low, _, high = statistics.quantiles(ratios, n=4)
+            mine_us = statistics.median(mine[1] for _, mine in turns) * 1e6
+            floor_us = statistics.median(floor[1] for floor, _ in turns) * 1e6
+            lines.append(
+                f"| {callers} | {statistics.median(ratios):.2f} | {low:.2f}–{high:.2f} "
+                f"| {mine_us:.0f} and {floor_us:.0f} µs |"
+            )
+    return lines
+
+
 async def run(*, writes: bool, rounds: int) -> str:
-    """Both tables as Markdown. Reads need no etcd: what is behind the memory is not seen."""
+    """The tables as Markdown. Reads need no etcd: what is behind the memory is not seen."""
     async with Cluster.from_settings({"store": {"driver": "memory"}, "cache": _CACHES}) as cluster:
         await _fill(cluster)
         collector.calm()  # as `formal-cluster serve` does
         tables = await _reads(cluster, rounds)
     if writes:
         async with _instance() as (cluster, port):
+            tables += ["", *await _pairs(cluster, port, 3 * rounds)]
             tables += ["", *await _writes(cluster, port, rounds)]
     return "\n".join(tables)
 
