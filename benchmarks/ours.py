@@ -52,7 +52,7 @@ async def one_instance() -> AsyncIterator[tuple[Cluster, int]]:
             "policy": {"paths": [str(policy)], "reload_seconds": 0},
         }
         async with Cluster.from_settings(settings) as cluster:
-            await _until_clustered(cluster)
+            await until_clustered(cluster)
             yield cluster, client_port
 
 
@@ -72,7 +72,7 @@ async def client_instance(number: int, client_port: int) -> AsyncIterator[Cluste
             "policy": {"paths": [str(policy)], "reload_seconds": 0},
         }
         async with Cluster.from_settings(settings) as cluster:
-            await _until_clustered(cluster)
+            await until_clustered(cluster)
             yield cluster
 
 
@@ -85,7 +85,8 @@ def free_ports(count: int) -> list[int]:
         return [server.getsockname()[1] for server in servers]
 
 
-async def _until_clustered(cluster: Cluster) -> None:
+async def until_clustered(cluster: Cluster) -> None:
+    """Wait until the cluster has formed."""
     deadline = time.monotonic() + 30
     while cluster.status().state is not ClusterState.CLUSTERED:
         if time.monotonic() > deadline:

@@ -173,7 +173,7 @@ def test_a_variable_overrides_the_hyphenated_table_of_the_file(write):
             "x = 1",
             1,
             (
-                "x: unknown key; known here: instance, discovery, store, counters, counter, "
+                "x: unknown key; known here: instance, discovery, store, counters, counter, cache, "
                 "policy, enrichment, server, log, plugins"
             ),
         ),

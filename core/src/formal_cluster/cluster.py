@@ -15,9 +15,10 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar, overload
 
 from formal_cluster import status
+from formal_cluster.cache import BYTES, Cache, Codec, SharedCache
 from formal_cluster.counters.clock import TOLERATED_LAG_MS
 from formal_cluster.decision import Decider, Observer
 from formal_cluster.decision_log import DecisionLog
@@ -58,6 +59,8 @@ from formal_cluster.protocols import (
 from formal_cluster.settings import Settings
 from formal_cluster.settings_file import load_settings, settings_from
 
+V = TypeVar("V")
+
 _log = logging.getLogger(__name__)
 _ASSESS_EVERY_S = 0.05
 _IDENTIFY_WITHIN_S = 60.0
@@ -82,6 +85,7 @@ class Cluster:
         self._clock: ClockBound
         self._store: StateStore
         self._counters: Counters
+        self._cache: SharedCache
         self._policies: PolicyHolder
         self._decider: Decider
 
@@ -153,6 +157,9 @@ class Cluster:
                 self._logger("counters"),
             )
         )
+        self._cache = SharedCache(
+            settings.cache, self._store, settings.store.prefix.encode(), self._logger("cache")
+        )
         self._decider = Decider(
             settings, self._policies.current, self._counters, self._enrichers(), self._info
         )
@@ -164,6 +171,8 @@ class Cluster:
         await self._store.start()
         self._stack.push_async_callback(self._counters.stop)
         await self._counters.start()
+        self._stack.push_async_callback(self._cache.stop)
+        await self._cache.start()
         await self._stack.enter_async_context(self._policies.watching())
         await self._stack.enter_async_context(self._clock.reading())
 
@@ -248,6 +257,25 @@ class Cluster:
         """Call `observer(decision, input, seconds)` after each decision, from its thread."""
         self._decider.observe(observer)
 
+    # ── shared cache ─────────────────────────────────────────────────────────────────────────
+
+    @overload
+    def cache(self, namespace: str) -> Cache[bytes]: ...
+
+    @overload
+    def cache(self, namespace: str, codec: Codec[V]) -> Cache[V]: ...
+
+    def cache(self, namespace: str, codec: Codec[Any] = BYTES) -> Cache[Any]:
+        """A namespace of the cache that all instances share; `docs/shared-cache.md` says more.
+
+        Args:
+            codec: How its values are written, the same in all instances. Default: they are bytes.
+
+        Raises:
+            ConfigError: The settings have no `[cache.<namespace>]`.
+        """
+        return Cache(self._cache.namespace(namespace), codec)
+
     # ── condition ────────────────────────────────────────────────────────────────────────────
 
     @property
@@ -311,6 +339,7 @@ class Cluster:
             policy_error=self._policies.last_error,
             clock_error_bound_ms=self._clock.bound_ms,
             clock_warning=self._clock.warning,
+            cache=self._cache.status(),
         )
 
     def journal(self) -> Sequence[JournalEntry]:

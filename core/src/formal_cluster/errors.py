@@ -13,6 +13,9 @@
     │   └── NotWritable          the store refuses writes until an operator acts (quota, alarm)
     ├── CountersError
     │   └── CountersUnavailable  a strict attempt cannot be decided; `on_degraded` applies
+    ├── CacheError
+    │   ├── CacheUnavailable     the store is away; `on_degraded` says that this is an error
+    │   └── CacheValueError      a value is too large, or not of the codec's kind
     ├── PolicyError
     │   ├── PolicyLoadError      a policy does not parse or reads a counter that cannot exist
     │   └── PolicyEvaluationError a policy failed while it was evaluated
@@ -94,6 +97,18 @@ class CountersUnavailable(CountersError):
 
     The hit may still reach the log; if it does it can only make a later count larger.
     """
+
+
+class CacheError(FormalClusterError):
+    """The root of what the shared cache raises."""
+
+
+class CacheUnavailable(CacheError):
+    """The store does not answer. A write was certainly not made."""
+
+
+class CacheValueError(CacheError):
+    """A value is too large, or not of the kind that the namespace's codec handles."""
 
 
 class PolicyError(FormalClusterError):

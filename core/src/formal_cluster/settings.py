@@ -6,6 +6,7 @@ they were read and are validated by `plugins` with the driver's class.
 
 from __future__ import annotations
 
+import enum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -150,6 +151,62 @@ class CountersSettings(_DriverSection):
     )
 
 
+class OnStoreAway(enum.StrEnum):
+    """What a cache does while the store is away."""
+
+    ERROR = "error"
+    MISS = "miss"
+    """Reads find nothing, writes store nothing; putting if absent is an error."""
+    LOCAL = "local"
+    """Go on with what is held; what is written is handed over when the store is back."""
+
+
+class CacheSettings(_Section):
+    """`[cache.<namespace>]`: one namespace of the cache that the instances share."""
+
+    max_entries: int = Field(
+        default=10_000,
+        ge=1,
+        le=1_000_000,
+        description="Most entries kept. Beyond, those least recently written are evicted.",
+    )
+    max_bytes: int = Field(
+        default=16 << 20,
+        ge=1_024,
+        le=1 << 30,
+        description="Most bytes kept, of keys and values together. Every instance holds all of "
+        "them in memory.",
+    )
+    max_value_bytes: int = Field(
+        default=64 << 10, ge=1, le=1 << 20, description="Largest value; larger ones are refused."
+    )
+    ttl_seconds: float | None = Field(
+        default=None,
+        gt=0,
+        description="Seconds after which an entry vanishes, at the soonest, if its writer does not "
+        "say. Default: never.",
+    )
+    max_stale_ms: int = Field(
+        default=5_000,
+        ge=1_500,
+        description="What is held is current if it was compared with the store at most this long "
+        "ago; that happens about once a second. Otherwise the store is asked, or on_degraded "
+        "applies.",
+    )
+    deadline_ms: int = Field(
+        default=2_000, ge=10, description="How long a call may wait for the store."
+    )
+    on_degraded: OnStoreAway = Field(
+        default=OnStoreAway.ERROR,
+        description="What is done while the store is away: error; miss: reads find nothing and "
+        "writes store nothing; local: go on with what this instance holds.",
+    )
+    http: bool = Field(
+        default=False,
+        description="Whether the HTTP API may read and write it at /v1/cache/<namespace>/<key>.",
+    )
+
+
 class PolicySettings(_Section):
     """`[policy]`"""
 
@@ -233,6 +290,9 @@ class Settings(_Section):
     counter: tuple[CounterSettings, ...] = Field(
         default=(DEFAULT_COUNTER,),
         description="Declared counters. A list of your own replaces the default access_count.",
+    )
+    cache: dict[str, CacheSettings] = Field(
+        default_factory=dict, description="Namespaces of the shared cache, by their names."
     )
     policy: PolicySettings = PolicySettings()
     enrichment: EnrichmentSettings = EnrichmentSettings()

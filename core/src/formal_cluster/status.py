@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from formal_cluster.cache.status import CacheStatus
 from formal_cluster.model import (
     Capability,
     ClusterState,
@@ -25,6 +26,7 @@ class ClusterStatus:
         clock_error_bound_ms: By how many milliseconds this machine's clock may be off; None if no
             discovery driver knows.
         clock_warning: What is wrong with that, with the mend; None if nothing is.
+        cache: The shared cache; None if no namespace is declared.
     """
 
     instance: Instance
@@ -36,6 +38,7 @@ class ClusterStatus:
     policy_error: str | None = None
     clock_error_bound_ms: float | None = None
     clock_warning: str | None = None
+    cache: CacheStatus | None = None
 
     @property
     def peers(self) -> int:

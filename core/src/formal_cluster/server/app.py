@@ -8,12 +8,14 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from formal_cluster.cluster import Cluster
-from formal_cluster.errors import InputError
-from formal_cluster.server import data_api, health
+from formal_cluster.errors import CacheUnavailable, CacheValueError, InputError, OutcomeUnknown
+from formal_cluster.server import cache_api, data_api, health
+from formal_cluster.server.answers import error_response
 from formal_cluster.server.keys import CLUSTER, METRICS
 from formal_cluster.server.metrics import Metrics
 
 _log = logging.getLogger(__name__)
+_STATUS = {"no_such_cache": 404}
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -27,6 +29,9 @@ def build_app(cluster: Cluster) -> web.Application:
     app.add_routes(
         [
             web.post("/v1/data/formal/v2/{stage}", data_api.decide),
+            web.get("/v1/cache/{namespace}/{key:.+}", cache_api.read),
+            web.put("/v1/cache/{namespace}/{key:.+}", cache_api.write),
+            web.delete("/v1/cache/{namespace}/{key:.+}", cache_api.remove),
             web.get("/health", health.alive),
             web.get("/ready", health.ready),
             web.get("/v1/cluster", health.cluster),
@@ -43,7 +48,13 @@ async def errors_as_json(request: web.Request, handler: _Handler) -> web.StreamR
     try:
         return await handler(request)
     except InputError as error:
-        return error_response(400, error.code, str(error))
+        return error_response(_STATUS.get(error.code, 400), error.code, str(error))
+    except CacheValueError as error:
+        return error_response(413, "value_too_large", str(error))
+    except CacheUnavailable as error:
+        return error_response(503, "cache_unavailable", str(error))
+    except OutcomeUnknown as error:
+        return error_response(503, "outcome_unknown", str(error))
     except web.HTTPRequestEntityTooLarge:
         limit = request.app[CLUSTER].settings.server.max_body_bytes
         return error_response(
@@ -63,8 +74,3 @@ async def errors_as_json(request: web.Request, handler: _Handler) -> web.StreamR
     except Exception:  # noqa: BLE001  the outermost frame: logged in full, answered as a failure
         _log.exception("a request failed unexpectedly", extra={"path": request.path})
         return error_response(500, "internal_error", "the request failed; see the instance's log")
-
-
-def error_response(status: int, code: str, message: str) -> web.Response:
-    """An error in the Data API's shape."""
-    return web.json_response({"code": code, "message": message}, status=status)

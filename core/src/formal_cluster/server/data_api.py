@@ -16,6 +16,7 @@ from formal_cluster.decision_log import reading_as_json
 from formal_cluster.errors import InputError
 from formal_cluster.model import STAGE_BY_NAME
 from formal_cluster.server import rate_limit
+from formal_cluster.server.answers import asked
 from formal_cluster.server.bodies import parse_input
 from formal_cluster.server.keys import CLUSTER
 
@@ -37,7 +38,7 @@ async def decide(request: web.Request) -> web.Response:
     answer: dict[str, Any] = {"decision_id": decision.id}
     if decision.result is not None:
         answer["result"] = decision.result
-    if _asked(request, "provenance"):
+    if asked(request, "provenance"):
         answer["provenance"] = {
             "version": version("formal-cluster"),
             "policies": [outcome.policy for outcome in decision.outcomes],
@@ -49,16 +50,12 @@ async def decide(request: web.Request) -> web.Response:
             "reason": decision.reason,
         }
     fields: dict[str, str] = {}
-    if cluster.settings.server.ratelimit or _asked(request, "ratelimit"):
+    if cluster.settings.server.ratelimit or asked(request, "ratelimit"):
         met = rate_limit.quotas(decision, cluster.reset_ms)
         answer["ratelimit"] = rate_limit.as_json(met)
         fields = rate_limit.headers(met, blocked=not decision.permitted)
-    if _asked(request, "metrics"):
+    if asked(request, "metrics"):
         answer["metrics"] = {"timer_server_handler_ns": time.perf_counter_ns() - started}
     return web.Response(
         body=_encode(answer), content_type="application/json", headers=fields or None
     )
-
-
-def _asked(request: web.Request, name: str) -> bool:
-    return request.query.get(name, "false") in {"", "true"}

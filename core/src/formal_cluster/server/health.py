@@ -73,6 +73,7 @@ def describe(status: ClusterStatus) -> dict[str, Any]:
             "clock_off_ms": counters.clock_off_ms,
             "clock_warning": counters.clock_warning,
         },
+        "cache": None if status.cache is None else asdict(status.cache),
         "policy_error": status.policy_error,
         "clock": {
             "error_bound_ms": status.clock_error_bound_ms,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from formal_cluster.cache.status import CacheStatus
 from formal_cluster.cluster import Cluster
 from formal_cluster.model import ClusterState, Decision
 
@@ -87,3 +88,35 @@ class _Standing(Collector):
             gauges["stale_seconds"] = ("Age of the counters.", counters.stale_ms / 1000)
         for name, (text, value) in gauges.items():
             yield GaugeMetricFamily(f"formal_cluster_{name}", text, value=value)
+        if status.cache is not None:
+            yield from _cache_metrics(status.cache)
+
+
+def _cache_metrics(cache: CacheStatus) -> Iterable[Metric]:
+    if cache.stale_ms is not None:
+        yield GaugeMetricFamily(
+            "formal_cluster_cache_stale_seconds", "Age of the cache.", value=cache.stale_ms / 1000
+        )
+    for attribute, (name, text) in _CACHE_GAUGES.items():
+        gauge = GaugeMetricFamily(f"formal_cluster_cache_{name}", text, labels=["namespace"])
+        for namespace, its in cache.namespaces.items():
+            gauge.add_metric([namespace], getattr(its, attribute))
+        yield gauge
+    for name, text in _CACHE_COUNTERS.items():
+        counter = CounterMetricFamily(f"formal_cluster_cache_{name}", text, labels=["namespace"])
+        for namespace, its in cache.namespaces.items():
+            counter.add_metric([namespace], getattr(its, name))
+        yield counter
+
+
+_CACHE_GAUGES = {
+    "entries": ("entries", "Entries held."),
+    "size": ("bytes", "Bytes of keys and values held."),
+    "unshared": ("unshared_entries", "Entries that wait for the store."),
+}
+_CACHE_COUNTERS = {
+    "hits": "Reads that found an entry.",
+    "misses": "Reads that found none.",
+    "writes": "Entries written.",
+    "evictions": "Entries deleted because of the namespace's limits.",
+}

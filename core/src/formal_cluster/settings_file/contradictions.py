@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from formal_cluster.settings import CounterSettings, Settings
+from formal_cluster.settings import CacheSettings, CounterSettings, Settings
 from formal_cluster.settings_file.check import problem
 from formal_cluster.settings_file.env import KeyPath
 from formal_cluster.settings_file.sources import Sources
@@ -13,11 +13,16 @@ from formal_cluster.settings_file.sources import Sources
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _INPUT_PATH = re.compile(rf"{_NAME.pattern}(\.{_NAME.pattern})*")
 _ANY_ENTITY = "*"
+_NAMESPACE = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 
 def contradictions(settings: Settings, sources: Sources) -> list[str]:
     """Each contradiction as a sentence."""
-    found = [*_repeated_drivers(settings), *_counters(settings.counter)]
+    found = [
+        *_repeated_drivers(settings),
+        *_counters(settings.counter),
+        *_caches(settings.cache),
+    ]
     return [problem(path, text, sources) for path, text in found]
 
 
@@ -54,3 +59,14 @@ def _counters(counters: tuple[CounterSettings, ...]) -> Iterator[tuple[KeyPath, 
                 )
             if path in counter.subject[:position]:
                 yield (*at, "subject", position), f"{path!r} is in the subject already"
+
+
+def _caches(caches: Mapping[str, CacheSettings]) -> Iterator[tuple[KeyPath, str]]:
+    for name, cache in caches.items():
+        if not _NAMESPACE.fullmatch(name):
+            yield (
+                ("cache", name),
+                f"{name!r} is no namespace; use up to 63 of a-z, 0-9 and _, a letter first",
+            )
+        if cache.max_value_bytes > cache.max_bytes:
+            yield ("cache", name, "max_bytes"), "it is smaller than max_value_bytes"

@@ -41,7 +41,8 @@ def all_keys(model: type[BaseModel], at: KeyPath = ()) -> Iterator[KeyPath]:
     """Every key below `at`, tables included."""
     for key, field in fields(model).items():
         yield (*at, key)
-        if (inner := _model_in(field.annotation)) is not None:
+        inner = _model_in(field.annotation)
+        if inner is not None and not _is_by_name(field.annotation):
             yield from all_keys(inner, (*at, key))
 
 
@@ -67,10 +68,21 @@ def field_at(model: type[BaseModel], loc: KeyPath) -> FieldInfo | None:
 def model_at(model: type[BaseModel], loc: KeyPath) -> type[BaseModel] | None:
     """The class of the table at `loc`; None where the class does not say."""
     current: type[BaseModel] | None = model
+    named: type[BaseModel] | None = None  # the class of the tables whose names come next
     for name in (part for part in loc if isinstance(part, str)):
+        if named is not None:
+            current, named = named, None
+            continue
         field = fields(current).get(name) if current else None
         current = _model_in(field.annotation) if field else None
+        if field is not None and _is_by_name(field.annotation):
+            current, named = None, current
     return current
+
+
+def _is_by_name(annotation: Any) -> bool:
+    """Whether it is a table of tables whose names the user gives, such as `[cache.<name>]`."""
+    return typing.get_origin(annotation) is dict
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

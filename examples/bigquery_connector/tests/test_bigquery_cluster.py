@@ -1,0 +1,121 @@
+"""Three real connectors, each with its own etcd: what one decided, the others apply."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.api_core.exceptions import Conflict, Forbidden, GoogleAPICallError
+
+from formal_cluster_bigquery.site import Site
+
+pytestmark = [pytest.mark.etcd, pytest.mark.slow, pytest.mark.timeout(240)]
+
+CUSTOMERS = "SELECT name, email FROM customers"
+MASKED = [("Ada", None), ("Grace", None)]
+MUTANT = Path(__file__).with_name("connector_without_shared_cache.py")
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Site]:
+    with tempfile.TemporaryDirectory() as home, Site(Path(home)) as site:
+        yield site
+
+
+@pytest.fixture(scope="module")
+def mutants() -> Iterator[Site]:
+    with tempfile.TemporaryDirectory() as home, Site(Path(home), [str(MUTANT)], voters=0) as site:
+        yield site
+
+
+def insert(client: Any, job_id: str, statement: str) -> Any:
+    """The bare call, without what the client does about an error."""
+    data = {
+        "jobReference": {"projectId": "my-project", "jobId": job_id, "location": "EU"},
+        "configuration": {"query": {"query": statement, "useLegacySql": False}},
+    }
+    return client._connection.api_request(
+        method="POST", path="/projects/my-project/jobs", data=data
+    )
+
+
+def read(client: Any, job_id: str, **options: Any) -> list[tuple[Any, ...]]:
+    job = client.get_job(job_id, location="EU", retry=None)
+    return [row.values() for row in job.result(retry=None, **options)]
+
+
+def start_on_one_kill_it_and_read_from_the_others(
+    site: Site, client: Callable[..., Any]
+) -> dict[str, Any]:
+    """What is seen of jobs that the first connector started before it was killed."""
+    first, second, third = site.connectors
+    alice = client(first.url)
+    insert(alice, "chosen", CUSTOMERS)
+    insert(alice, "running", "SELECT n FROM numbers -- slow")
+    named = alice.query_and_wait("SELECT n FROM numbers", page_size=5, location="EU").job_id
+    first.kill()
+    seen = {
+        "results": read(client(second.url), "chosen"),
+        "pages": read(client(third.url), "chosen", page_size=1),
+        "named by the server": len(read(client(third.url), named, page_size=100)),
+    }
+    client(second.url).cancel_job("running", location="EU", retry=None)
+    stopped = client(third.url).get_job("running", location="EU", retry=None)
+    return {**seen, "cancelled": stopped.error_result["reason"]}
+
+
+def test_a_race_of_two_instances_for_one_job_id_has_one_winner_whom_all_know(site, client):
+    statements = {"alice": CUSTOMERS, "support": "SELECT n FROM numbers"}
+
+    def attempt(job_id: str, user: str, url: str) -> str | None:
+        try:
+            insert(client(url, user), job_id, statements[user])
+        except Conflict:
+            return None
+        return user
+
+    contenders = list(zip(statements, site.connectors, strict=False))
+    with ThreadPoolExecutor() as pool:
+        for number in range(8):
+            job_id = f"race-{number}"
+            tries = [pool.submit(attempt, job_id, user, each.url) for user, each in contenders]
+            (winner,) = {each.result() for each in tries} - {None}
+            (loser,) = set(statements) - {winner}
+            for connector in site.connectors:
+                assert read(client(connector.url, winner), job_id)
+                with pytest.raises(Forbidden, match="another user's"):
+                    read(client(connector.url, loser), job_id)
+
+
+def test_an_entry_is_found_at_once_by_an_instance_that_has_not_heard_of_it(site, client):
+    first, second, _ = site.connectors
+    for number in range(20):
+        insert(client(first.url), f"at-once-{number}", CUSTOMERS)
+        assert MASKED == read(client(second.url), f"at-once-{number}")
+
+
+def test_a_job_that_no_instance_has_started_is_refused_by_all(site, client):
+    insert(client(site.upstream), "elsewhere", CUSTOMERS)
+    for connector in site.connectors:
+        with pytest.raises(Forbidden, match="not known to this connector"):
+            read(client(connector.url), "elsewhere")
+
+
+def test_what_was_decided_outlives_the_instance_that_decided_it(site, client):
+    assert {
+        "results": MASKED,
+        "pages": MASKED,
+        "named by the server": 250,
+        "cancelled": "stopped",
+    } == start_on_one_kill_it_and_read_from_the_others(site, client)
+
+
+def test_the_same_fails_without_the_shared_cache(mutants, client):
+    with pytest.raises(GoogleAPICallError) as failed:
+        start_on_one_kill_it_and_read_from_the_others(mutants, client)
+    assert 403 == failed.value.code
+    assert "not known to this connector" in failed.value.message
