@@ -13,11 +13,16 @@ from formal_cluster.store_memory import MemoryStateStore, MemoryStore
 from formal_cluster_conformance.declaration import Address, Backing, StoreDeclaration
 
 HISTORY: Final = 3_000
-_LOGGER = logging.getLogger(__name__)
+_LOGGER = logging.getLogger(f"{__name__}.driver")
+_LOGGER.setLevel(logging.ERROR)  # that nobody else sees its keys is no news here
 
 
 class MemoryBacking(Backing):
-    """The keys that the drivers made here share."""
+    """Each driver has keys of its own, as in a process of its own.
+
+    Attributes:
+        memory: The keys of the driver that was started last.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -25,7 +30,7 @@ class MemoryBacking(Backing):
 
     def create(self, instance: int, ways: Sequence[Address]) -> StateStore:
         """See `Backing.create`."""
-        return MemoryStateStore(self.memory, _LOGGER)
+        return _Driver(self)
 
     async def probe(self, key: bytes) -> bytes | None:
         """See `Backing.probe`."""
@@ -36,6 +41,17 @@ class MemoryBacking(Backing):
         """See `Backing.compact`: history has a fixed length, so other keys take it up."""
         while self.memory.keyspace.oldest < revision:
             self.memory.keyspace.put(b"/filling-history", b"")
+
+
+class _Driver(MemoryStateStore):
+    def __init__(self, backing: MemoryBacking) -> None:
+        self._backing = backing
+        self._own = MemoryStore(history=HISTORY)
+        super().__init__(self._own, _LOGGER)
+
+    async def start(self) -> None:
+        self._backing.memory = self._own
+        await super().start()
 
 
 @asynccontextmanager

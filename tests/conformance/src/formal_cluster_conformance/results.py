@@ -34,7 +34,7 @@ class Status(enum.StrEnum):
     INCONCLUSIVE = "inconclusive"
     """Nothing wrong was seen, but too little happened to prove anything."""
     UNDECLARED = "undeclared"
-    """Not met, and the driver does not claim the capability."""
+    """Not met or not tried, and the driver does not claim the capability."""
     SKIPPED = "skipped"
     """It could not be tried here."""
     DESELECTED = "deselected"

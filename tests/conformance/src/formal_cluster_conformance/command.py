@@ -1,0 +1,142 @@
+"""`formal-cluster conformance`: try a driver, or repeat what a report says failed.
+
+Imported to show `formal-cluster --help`: what the command needs is imported when it runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from formal_cluster.errors import ConfigError
+
+if TYPE_CHECKING:
+    from formal_cluster_conformance.report.document import Document
+    from formal_cluster_conformance.results import Outcome, Results
+
+_PROFILES = ("state", "counters", "failover", "discovery")
+_MOST_SEEDS = 2**32
+
+
+@click.group(invoke_without_command=True)
+@click.option("--store", metavar="NAME", help="The store driver to try, by its declaration's name.")
+@click.option(
+    "--profile",
+    "profiles",
+    multiple=True,
+    type=click.Choice(_PROFILES),
+    help="What to try; may be given several times. Default: everything.",
+)
+@click.option("--quick", is_flag=True, help="Try everything, but each thing only as far as needed.")
+@click.option(
+    "--only", multiple=True, metavar="ID", help="Only rules whose id begins so; lowers the level."
+)
+@click.option("--seed", type=click.IntRange(0), help="Repeat a run's dice. Default: random.")
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path),
+    help="Write the report here (JSON), and beside it as Markdown, JUnit XML and a badge (SVG).",
+)
+@click.pass_context
+def conformance(
+    context: click.Context,
+    store: str | None,
+    profiles: tuple[str, ...],
+    only: tuple[str, ...],
+    seed: int | None,
+    report: Path | None,
+    *,
+    quick: bool,
+) -> None:
+    """Try whether a driver keeps its contract.
+
+    Exit code: 0 all that was tried is met and everything was tried that the driver declares; 1
+    something is not met or proves nothing; 2 the command line is wrong.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    if store is None:
+        from formal_cluster_conformance.find import names
+
+        raise click.UsageError(f"name a driver with --store; declared are {', '.join(names())}")
+    chosen = random.SystemRandom().randrange(_MOST_SEEDS) if seed is None else seed
+    _finish(_run(store, profiles, only, chosen, quick=quick), report)
+
+
+@conformance.command()
+@click.argument("report", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--all", "everything", is_flag=True, help="Also repeat what was passed.")
+def replay(report: Path, *, everything: bool) -> None:
+    """Repeat, with the same dice, the rules that REPORT says were not passed."""
+    from formal_cluster_conformance.report.files import read
+
+    old = read(report)
+    tried = [rule for rule in old["rules"] if rule["status"] not in ("skipped", "deselected")]
+    ids = [rule["id"] for rule in tried if everything or rule["status"] != "passed"]
+    if not ids:
+        click.echo("nothing to repeat: every rule that was tried was passed")
+        return
+    run = old["run"]
+    profiles = tuple(old["levels"])
+    name = old["subject"]["name"]
+    _finish(_run(name, profiles, ids, run["seed"], quick=run["quick"]), None)
+
+
+def _run(
+    store: str, profiles: Sequence[str], only: Collection[str], seed: int, *, quick: bool
+) -> Results:
+    from formal_cluster_conformance.find import find_store
+    from formal_cluster_conformance.rules import STORE_PROFILES, Profile
+    from formal_cluster_conformance.running import run_store, selected
+
+    declaration = find_store(store)
+    wanted = [Profile(name) for name in profiles] or list(STORE_PROFILES)
+    if strangers := [profile for profile in wanted if profile not in STORE_PROFILES]:
+        raise ConfigError(f"profile {strangers[0]} is not about stores")
+    if not selected(wanted, only):
+        raise ConfigError(f"no rule of these profiles has an id that begins with {sorted(only)}")
+    click.echo(f"store {declaration.name}, seed {seed}{', quick' if quick else ''}", err=True)
+    return asyncio.run(
+        run_store(declaration, profiles=wanted, seed=seed, quick=quick, only=only, tell=_tell)
+    )
+
+
+def _tell(outcome: Outcome) -> None:
+    click.echo(f"{outcome.rule.id:15} {outcome.status:13} {outcome.seconds:7.2f} s", err=True)
+
+
+def _finish(results: Results, path: Path | None) -> None:
+    from formal_cluster_conformance.report.document import document
+    from formal_cluster_conformance.report.files import write
+
+    report = document(results)
+    if path is not None:
+        write(report, path)
+    _summarize(report)
+    good = all(level in ("full", "declared") for level in report["levels"].values())
+    sys.exit(0 if good else 1)
+
+
+def _summarize(report: Document) -> None:
+    for rule in report["rules"]:
+        if rule["status"] in ("failed", "error", "inconclusive"):
+            click.echo(f"\n{rule['id']} {rule['status']}: {rule['text']}\n  {rule['detail']}")
+            for line in rule["timeline"]:
+                click.echo(f"    {line}")
+    for key, label in (
+        ("failing", "declared, but failing"),
+        ("passing_but_undeclared", "passing, but not declared"),
+    ):
+        if names := report["capabilities"][key]:
+            click.echo(f"{label}: {', '.join(names)}")
+    if report["not_tried"]:
+        click.echo(f"not tried: {', '.join(report['not_tried'])}")
+    for profile, level in report["levels"].items():
+        click.echo(f"{profile}: {level}")
+    click.echo(f"again: {report['run']['reproduce']}")

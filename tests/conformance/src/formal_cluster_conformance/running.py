@@ -1,0 +1,216 @@
+"""Runs rules: opens the backing system when it is needed, gives each rule its bed, and notes how
+it went. One rule's failure never keeps the others from being tried."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime
+import random
+import time
+import traceback
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from formal_cluster_conformance import versions
+from formal_cluster_conformance.bed import Bed
+from formal_cluster_conformance.declaration import NotPossible, StoreDeclaration
+from formal_cluster_conformance.results import (
+    Evidence,
+    Outcome,
+    Results,
+    Status,
+    Undecided,
+    Violation,
+)
+from formal_cluster_conformance.rules import STORE_PROFILES, Profile, Rule, catalogue
+from formal_cluster_conformance.site import Site, open_site
+
+_OURS: Final = Path(__file__).parent
+_LONGEST_DETAIL: Final = 4_000
+
+
+@dataclass
+class StoreRun:
+    """Rules tried one after the other on one declaration.
+
+    The backing system is opened when a rule first needs it, and again after a rule that failed or
+    laid hands on it: what one rule leaves behind is no other rule's concern.
+    """
+
+    declaration: StoreDeclaration
+    seed: int
+    quick: bool = False
+    declared: frozenset[str] = frozenset()
+    started: datetime.datetime = field(default_factory=lambda: datetime.datetime.now(datetime.UTC))
+    begun: float = field(default_factory=time.monotonic)
+    _stack: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
+    _site: Site | None = None
+
+    async def attempt(self, rule: Rule) -> Outcome:
+        """Try one rule."""
+        begun = time.monotonic()
+        bed: Bed | None = None
+        try:
+            if rule.faults:
+                await self.close()
+            site = await self._open()
+            self._check_possible(rule)
+            bed = Bed(
+                site,
+                prefix=f"/conformance/{rule.id}/".encode(),
+                random=random.Random(f"{self.seed} {rule.id}"),
+                quick=self.quick,
+            )
+            status, detail, timeline = await _tried(rule, bed)
+        except NotPossible as answer:
+            status, detail, timeline = Status.SKIPPED, str(answer), ""
+        except Exception as error:  # noqa: BLE001  whatever it is, the other rules go on
+            status, detail, timeline = Status.ERROR, _shown(error), ""
+        if rule.faults or status in (Status.FAILED, Status.ERROR):
+            with contextlib.suppress(Exception):  # it has been told by then what is wrong
+                await self.close()
+        evidence = bed.evidence if bed is not None else Evidence()
+        if status is Status.PASSED and (unmet := [d for d in evidence.demands if not d.met]):
+            status = Status.INCONCLUSIVE
+            detail = "; ".join(f"{d.what}: {d.seen}, at least {d.at_least} wanted" for d in unmet)
+        lacking = tuple(sorted(rule.needs - self.declared))
+        if lacking and status is not Status.PASSED:
+            status = Status.UNDECLARED
+        return Outcome(rule, status, detail, timeline, time.monotonic() - begun, evidence, lacking)
+
+    async def close(self) -> None:
+        """End the backing system."""
+        self._site = None
+        await self._stack.aclose()
+
+    async def _open(self) -> Site:
+        if self._site is None:
+            self._site = await self._stack.enter_async_context(open_site(self.declaration))
+            self.declared = frozenset(self._site.create(0).capabilities)
+        return self._site
+
+    def _check_possible(self, rule: Rule) -> None:
+        if rule.instances > self.declaration.instances:
+            raise NotPossible(
+                f"it takes {rule.instances} instances; declared: {self.declaration.instances}"
+            )
+        if missing := sorted(rule.faults - frozenset(self.declaration.faults)):
+            raise NotPossible(
+                f"it takes faults that are not declared to be possible: {', '.join(missing)}"
+            )
+
+
+async def _tried(rule: Rule, bed: Bed) -> tuple[Status, str, str]:
+    try:
+        async with asyncio.timeout(rule.deadline_s):
+            await rule.check(bed)
+    except Violation as violation:
+        return Status.FAILED, str(violation), violation.timeline
+    except NotPossible as answer:
+        return Status.SKIPPED, str(answer), ""
+    except Undecided as reason:
+        return Status.INCONCLUSIVE, str(reason), ""
+    except TimeoutError:
+        return Status.FAILED, f"it was not done after {rule.deadline_s:g} s: the store hangs", ""
+    except Exception as error:  # noqa: BLE001  a driver may raise anything
+        return _blamed(error), _shown(error), _timeline_of(error)
+    return Status.PASSED, "", ""
+
+
+def _blamed(error: BaseException) -> Status:
+    """FAILED if the driver raised it, ERROR if the suite did."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if isinstance(error, Violation):
+        return Status.FAILED
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = bool(frames) and Path(frames[-1].filename).is_relative_to(_OURS)
+    return Status.ERROR if ours else Status.FAILED
+
+
+def _timeline_of(error: BaseException) -> str:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error.timeline if isinstance(error, Violation) else ""
+
+
+def _shown(error: BaseException) -> str:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if isinstance(error, Violation):
+        notes = "\n".join(getattr(error, "__notes__", []))
+        return f"{error}\n{notes}".strip()[:_LONGEST_DETAIL]
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" at {frames[-1].name}, {Path(frames[-1].filename).name}:{frames[-1].lineno}"
+    notes = "\n".join(getattr(error, "__notes__", []))
+    kind = type(error).__name__
+    return f"{kind}: {error}{where if frames else ''}\n{notes}".strip()[:_LONGEST_DETAIL]
+
+
+@contextlib.asynccontextmanager
+async def store_run(
+    declaration: StoreDeclaration, *, seed: int, quick: bool
+) -> AsyncIterator[StoreRun]:
+    """A run, of which nothing is left at the exit."""
+    run = StoreRun(declaration, seed, quick)
+    try:
+        yield run
+    finally:
+        await run.close()
+
+
+def selected(profiles: Sequence[Profile], only: Collection[str] = ()) -> list[Rule]:
+    """The rules of the profiles; with `only`, those whose ids begin with one of these."""
+    rules = [rule for profile in profiles for rule in catalogue(profile)]
+    return [r for r in rules if not only or any(r.id.startswith(beginning) for beginning in only)]
+
+
+async def run_store(
+    declaration: StoreDeclaration,
+    *,
+    profiles: Sequence[Profile],
+    seed: int,
+    quick: bool = False,
+    only: Collection[str] = (),
+    tell: Callable[[Outcome], None] = lambda _: None,
+) -> Results:
+    """Try all rules of the profiles, and tell of each when it is done."""
+    wanted = selected(profiles, only)
+    if unsuited := [rule for rule in wanted if rule.profile not in STORE_PROFILES]:
+        raise ValueError(f"{unsuited[0].id} is no rule for stores")
+    outcomes: dict[str, Outcome] = {}
+    async with store_run(declaration, seed=seed, quick=quick) as run:
+        for rule in wanted:
+            outcomes[rule.id] = await run.attempt(rule)
+            tell(outcomes[rule.id])
+    return summed_up(run, profiles, outcomes)
+
+
+def summed_up(
+    run: StoreRun, profiles: Sequence[Profile], outcomes: Mapping[str, Outcome]
+) -> Results:
+    """The results of a run; what has no outcome was deselected."""
+    rules = [rule for profile in profiles for rule in catalogue(profile)]
+    return Results(
+        subject=run.declaration.name,
+        kind="store",
+        seed=run.seed,
+        quick=run.quick,
+        started=run.started.isoformat(timespec="seconds"),
+        seconds=time.monotonic() - run.begun,
+        versions=versions.of(run.declaration.distribution),
+        declared=tuple(sorted(run.declared)),
+        profiles=tuple(profiles),
+        outcomes=tuple(
+            outcomes.get(rule.id) or Outcome(rule, Status.DESELECTED, "not selected")
+            for rule in rules
+        ),
+        overridden=tuple(rule.id for rule in rules if not _is_ours(rule)),
+    )
+
+
+def _is_ours(rule: Rule) -> bool:
+    return rule.check.__module__.startswith(f"{__package__}.")
