@@ -136,6 +136,12 @@ class Backing(ABC):
             ways: Where this instance reaches each of the nodes, in their order.
         """
 
+    async def settled(self) -> None:  # noqa: B027  most systems are so at once
+        """Return when the system is as redundant as it gets, with all drivers started.
+
+        Called before faults. By default it is so as soon as the drivers serve.
+        """
+
     async def probe(self, key: bytes) -> bytes | None:
         """The key's value, None if there is none, read without the driver.
 

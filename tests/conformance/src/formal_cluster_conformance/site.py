@@ -49,14 +49,16 @@ class Site:
         return self.backing.create(instance, ways or [node.address for node in self.backing.nodes])
 
     async def driver(self, instance: int = 0) -> StateStore:
-        """The driver of the instance, serving; made when it is first asked for.
+        """The driver of the instance, serving; all are started when one is first asked for.
 
         Raises:
             Violation: It does not serve in time.
         """
-        if instance not in self._drivers:
-            driver = self._drivers[instance] = self.create(instance)
-            await driver.start()
+        # All of them: those that form a cluster together serve only together.
+        for each in range(self.declaration.instances):
+            if each not in self._drivers:
+                self._drivers[each] = self.create(each)
+                await self._drivers[each].start()
         driver = self._drivers[instance]
         await self.serving(driver)
         return driver
@@ -67,11 +69,6 @@ class Site:
             raise NotPossible(
                 f"{count} instances are needed, {self.declaration.instances} are declared"
             )
-        # Those that form a cluster together must all be started before any of them serves.
-        for instance in range(count):
-            if instance not in self._drivers:
-                self._drivers[instance] = self.create(instance)
-                await self._drivers[instance].start()
         return [await self.driver(instance) for instance in range(count)]
 
     async def retire(self, instance: int) -> None:

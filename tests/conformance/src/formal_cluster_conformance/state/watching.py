@@ -92,6 +92,8 @@ async def resumed(bed: Bed) -> None:
         last = begin
         for number in range(total):
             last = await store.put(bed.key(str(number % 3)), b"%d" % number)
+            if number % 3 == 0:
+                await asyncio.sleep(0.01)  # so that one look does not have everything
         return last
 
     changing = asyncio.ensure_future(change())
