@@ -6,6 +6,7 @@ Imported to show `formal-cluster --help`: what the command needs is imported whe
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import sys
 from collections.abc import Collection, Sequence
@@ -101,6 +102,8 @@ def _run(
         raise ConfigError(f"profile {strangers[0]} is not about stores")
     if not selected(wanted, only):
         raise ConfigError(f"no rule of these profiles has an id that begins with {sorted(only)}")
+    # What a driver logs while it is maltreated is no result; without a handler it would be shown.
+    logging.getLogger().addHandler(logging.NullHandler())
     click.echo(f"store {declaration.name}, seed {seed}{', quick' if quick else ''}", err=True)
     return asyncio.run(
         run_store(declaration, profiles=wanted, seed=seed, quick=quick, only=only, tell=_tell)

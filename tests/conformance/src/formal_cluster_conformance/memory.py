@@ -24,9 +24,10 @@ class MemoryBacking(Backing):
         memory: The keys of the driver that was started last.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, history: int = HISTORY) -> None:
         super().__init__()
-        self.memory = MemoryStore(history=HISTORY)
+        self.history = history
+        self.memory = MemoryStore(history=history)
 
     def create(self, instance: int, ways: Sequence[Address]) -> StateStore:
         """See `Backing.create`."""
@@ -46,7 +47,7 @@ class MemoryBacking(Backing):
 class _Driver(MemoryStateStore):
     def __init__(self, backing: MemoryBacking) -> None:
         self._backing = backing
-        self._own = MemoryStore(history=HISTORY)
+        self._own = MemoryStore(history=backing.history)
         super().__init__(self._own, _LOGGER)
 
     async def start(self) -> None:

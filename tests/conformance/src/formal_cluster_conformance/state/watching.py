@@ -101,7 +101,7 @@ async def resumed(bed: Bed) -> None:
     try:
         while len(values) < total:
             async with aclosing(store.watch(bed.prefix, from_revision=position)) as watch:
-                for _ in range(bed.random.randrange(1, 4)):
+                for _ in range(bed.random.randrange(1, 3)):
                     update = await first(watch, f"resuming at {position}")
                     values += [int(event.value) for event in update.events]
                     position = max(position, update.revision + 1)
@@ -112,7 +112,7 @@ async def resumed(bed: Bed) -> None:
         last = await changing
     expect(list(range(total)), values, "the changes in the order in which they came")
     holds(position > last, f"the watch says that it is at {position - 1}, the last is {last}")
-    bed.evidence.demand("resumptions", resumptions, 5)
+    bed.evidence.demand("resumptions", resumptions, 3)
 
 
 @rule(
