@@ -7,7 +7,7 @@ import random
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from formal_cluster.model import Event, WatchUpdate
 from formal_cluster.protocols import StateStore
@@ -29,12 +29,16 @@ class Bed:
         prefix: Only keys below it are this rule's.
         random: Seeded with the run's seed and the rule's id.
         quick: Whether to do no more than is needed to see anything.
+        seed: The run's.
+        shared: What rules of one run keep for each other: one fault, looked at by several rules.
     """
 
     site: Site
     prefix: bytes
     random: random.Random
     quick: bool
+    seed: int = 0
+    shared: dict[str, Any] = field(default_factory=dict)
     evidence: Evidence = field(default_factory=Evidence)
 
     @property

@@ -77,10 +77,18 @@ class Client:
         self._revisions = dict.fromkeys(keys, 0)
         self._now = asyncio.get_running_loop().time
 
-    async def run(self, more: Callable[[], bool], *, lists: bool, gives_up: bool) -> None:
+    async def run(
+        self,
+        more: Callable[[], bool],
+        *,
+        lists: bool = False,
+        gives_up: bool = False,
+        pause_s: float = 0.0002,
+    ) -> None:
         """Call at random as long as there is `more` to do.
 
         Args:
+            pause_s: How long to wait between two calls on average.
             lists: Also list everything now and then.
             gives_up: Also cancel calls now and then.
         """
@@ -100,7 +108,8 @@ class Client:
                     kind, key, value, condition, gives_up=gives_up and self._dice.random() < 0.15
                 )
             # Between calls others run, also where calls themselves never wait.
-            await asyncio.sleep(0 if self._dice.random() < 0.8 else self._dice.random() * 0.002)
+            long_pause = 10 * pause_s * self._dice.random()
+            await asyncio.sleep(0 if self._dice.random() < 0.8 else long_pause)
 
     async def _call(
         self, kind: Kind, key: bytes, value: bytes | None, condition: int | None, *, gives_up: bool

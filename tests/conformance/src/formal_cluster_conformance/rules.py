@@ -54,8 +54,8 @@ _MODULES: Final = {
         "state.sequences",
         "state.concurrency",
     ),
-    Profile.COUNTERS: (),
-    Profile.FAILOVER: (),
+    Profile.COUNTERS: ("counters.strict", "counters.windows", "counters.eventual"),
+    Profile.FAILOVER: ("failover.rules",),
     Profile.DISCOVERY: (),
 }
 

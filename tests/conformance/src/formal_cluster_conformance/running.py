@@ -12,7 +12,7 @@ import traceback
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from formal_cluster_conformance import versions
 from formal_cluster_conformance.bed import Bed
@@ -36,8 +36,8 @@ _LONGEST_DETAIL: Final = 4_000
 class StoreRun:
     """Rules tried one after the other on one declaration.
 
-    The backing system is opened when a rule first needs it, and again after a rule that failed or
-    laid hands on it: what one rule leaves behind is no other rule's concern.
+    The backing system is opened when a rule first needs it, and again after a rule that failed:
+    what that one leaves behind is no other rule's concern.
     """
 
     declaration: StoreDeclaration
@@ -48,14 +48,13 @@ class StoreRun:
     begun: float = field(default_factory=time.monotonic)
     _stack: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
     _site: Site | None = None
+    shared: dict[str, Any] = field(default_factory=dict)
 
     async def attempt(self, rule: Rule) -> Outcome:
         """Try one rule."""
         begun = time.monotonic()
         bed: Bed | None = None
         try:
-            if rule.faults:
-                await self.close()
             site = await self._open()
             self._check_possible(rule)
             bed = Bed(
@@ -63,13 +62,15 @@ class StoreRun:
                 prefix=f"/conformance/{rule.id}/".encode(),
                 random=random.Random(f"{self.seed} {rule.id}"),
                 quick=self.quick,
+                seed=self.seed,
+                shared=self.shared,
             )
             status, detail, timeline = await _tried(rule, bed)
         except NotPossible as answer:
             status, detail, timeline = Status.SKIPPED, str(answer), ""
         except Exception as error:  # noqa: BLE001  whatever it is, the other rules go on
             status, detail, timeline = Status.ERROR, _shown(error), ""
-        if rule.faults or status in (Status.FAILED, Status.ERROR):
+        if status in (Status.FAILED, Status.ERROR):
             with contextlib.suppress(Exception):  # it has been told by then what is wrong
                 await self.close()
         evidence = bed.evidence if bed is not None else Evidence()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 
 from formal_cluster.errors import Unavailable
@@ -13,14 +14,15 @@ from formal_cluster_conformance.rules import rule
 
 
 async def _refuses_everything(store: StateStore, key: bytes, when: str) -> None:
-    for name, call in (
-        ("get", store.get(key)),
-        ("list", store.list(key)),
-        ("put", store.put(key, b"v")),
-        ("delete", store.delete(key)),
-    ):
+    calls: dict[str, Callable[[], Awaitable[object]]] = {
+        "get": lambda: store.get(key),
+        "list": lambda: store.list(key),
+        "put": lambda: store.put(key, b"v"),
+        "delete": lambda: store.delete(key),
+    }
+    for name, call in calls.items():
         async with raises(Unavailable, f"{name} {when}"):
-            await call
+            await call()
 
 
 @rule("ST-LIFE-01", "A store that serves says so, with its newest revision and without an error.")

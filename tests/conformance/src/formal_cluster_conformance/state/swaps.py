@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from formal_cluster.errors import Conflict
 from formal_cluster.model import Capability, Entry
@@ -17,12 +18,13 @@ async def _conflicts(store: StateStore, key: bytes, if_revision: int, what: str)
     """A put and a delete on this condition conflict, tell the truth and change nothing."""
     before = await store.get(key)
     actual = before.revision if before else 0
-    for call in (
-        store.put(key, b"refused", if_revision=if_revision),
-        store.delete(key, if_revision=if_revision),
-    ):
+    calls: list[Callable[[], Awaitable[object]]] = [
+        lambda: store.put(key, b"refused", if_revision=if_revision),
+        lambda: store.delete(key, if_revision=if_revision),
+    ]
+    for call in calls:
         async with raises(Conflict, what) as caught:
-            await call
+            await call()
         told = caught[0]
         assert isinstance(told, Conflict)
         holds(
