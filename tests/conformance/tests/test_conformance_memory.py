@@ -18,13 +18,13 @@ from formal_cluster_conformance.report.junit import junit
 from formal_cluster_conformance.report.markdown import markdown
 from formal_cluster_conformance.results import Status
 from formal_cluster_conformance.rules import Profile, catalogue
-from formal_cluster_conformance.running import run_store
+from formal_cluster_conformance.running import run
 
 
 @pytest.fixture(scope="module")
 def results():
-    run = run_store(DECLARATION, profiles=[Profile.STATE], seed=7, quick=True)
-    return asyncio.run(run)
+    running = run(DECLARATION, profiles=[Profile.STATE], seed=7, quick=True)
+    return asyncio.run(running)
 
 
 def test_the_memory_store_keeps_what_it_declares_and_nothing_was_left_out(results):
@@ -73,9 +73,7 @@ def test_every_form_of_the_report_tells_the_level(results):
 
 
 async def test_rules_that_are_left_out_cost_the_level_and_are_listed():
-    results = await run_store(
-        DECLARATION, profiles=[Profile.STATE], seed=1, quick=True, only=["ST-PUT"]
-    )
+    results = await run(DECLARATION, profiles=[Profile.STATE], seed=1, quick=True, only=["ST-PUT"])
     report = document(results)
 
     assert "partial" == report["levels"]["state"]
@@ -88,7 +86,7 @@ async def test_sequences_hold_with_next_to_no_history_too():
     async def open_forgetful(_directory):
         yield MemoryBacking(history=4)
 
-    results = await run_store(
+    results = await run(
         dataclasses.replace(DECLARATION, open=open_forgetful),
         profiles=[Profile.STATE],
         seed=1,
@@ -101,10 +99,10 @@ async def test_sequences_hold_with_next_to_no_history_too():
 
 async def test_the_same_seed_throws_the_same_dice():
     async def statuses():
-        run = await run_store(
+        results = await run(
             DECLARATION, profiles=[Profile.STATE], seed=3, quick=True, only=["ST-SEQ", "ST-PUT"]
         )
-        return [(o.rule.id, o.status, o.evidence) for o in run.outcomes]
+        return [(o.rule.id, o.status, o.evidence) for o in results.outcomes]
 
     assert await statuses() == await statuses()
 

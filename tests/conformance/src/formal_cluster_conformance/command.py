@@ -27,6 +27,7 @@ _MOST_SEEDS = 2**32
 
 @click.group(invoke_without_command=True)
 @click.option("--store", metavar="NAME", help="The store driver to try, by its declaration's name.")
+@click.option("--discovery", metavar="NAME", help="Or the discovery driver to try.")
 @click.option(
     "--profile",
     "profiles",
@@ -48,6 +49,7 @@ _MOST_SEEDS = 2**32
 def conformance(
     context: click.Context,
     store: str | None,
+    discovery: str | None,
     profiles: tuple[str, ...],
     only: tuple[str, ...],
     seed: int | None,
@@ -62,12 +64,15 @@ def conformance(
     """
     if context.invoked_subcommand is not None:
         return
-    if store is None:
+    name = store or discovery
+    if name is None or (store and discovery):
         from formal_cluster_conformance.find import names
 
-        raise click.UsageError(f"name a driver with --store; declared are {', '.join(names())}")
+        raise click.UsageError(
+            f"name one driver with --store or --discovery; declared are {', '.join(names())}"
+        )
     chosen = random.SystemRandom().randrange(_MOST_SEEDS) if seed is None else seed
-    _finish(_run(store, profiles, only, chosen, quick=quick), report)
+    _finish(_run(name, profiles, only, chosen, quick=quick), report)
 
 
 @conformance.command()
@@ -90,23 +95,24 @@ def replay(report: Path, *, everything: bool) -> None:
 
 
 def _run(
-    store: str, profiles: Sequence[str], only: Collection[str], seed: int, *, quick: bool
+    name: str, profiles: Sequence[str], only: Collection[str], seed: int, *, quick: bool
 ) -> Results:
-    from formal_cluster_conformance.find import find_store
-    from formal_cluster_conformance.rules import STORE_PROFILES, Profile
-    from formal_cluster_conformance.running import run_store, selected
+    from formal_cluster_conformance.find import find
+    from formal_cluster_conformance.rules import PROFILES_OF, Profile
+    from formal_cluster_conformance.running import run, run_of, selected
 
-    declaration = find_store(store)
-    wanted = [Profile(name) for name in profiles] or list(STORE_PROFILES)
-    if strangers := [profile for profile in wanted if profile not in STORE_PROFILES]:
-        raise ConfigError(f"profile {strangers[0]} is not about stores")
+    declaration = find(name)
+    kind = run_of(declaration, seed=seed, quick=quick).kind
+    wanted = [Profile(profile) for profile in profiles] or list(PROFILES_OF[kind])
+    if strangers := [profile for profile in wanted if profile not in PROFILES_OF[kind]]:
+        raise ConfigError(f"{name} is a {kind}; profile {strangers[0]} is not about that")
     if not selected(wanted, only):
         raise ConfigError(f"no rule of these profiles has an id that begins with {sorted(only)}")
     # What a driver logs while it is maltreated is no result; without a handler it would be shown.
     logging.getLogger().addHandler(logging.NullHandler())
-    click.echo(f"store {declaration.name}, seed {seed}{', quick' if quick else ''}", err=True)
+    click.echo(f"{kind} {declaration.name}, seed {seed}{', quick' if quick else ''}", err=True)
     return asyncio.run(
-        run_store(declaration, profiles=wanted, seed=seed, quick=quick, only=only, tell=_tell)
+        run(declaration, profiles=wanted, seed=seed, quick=quick, only=only, tell=_tell)
     )
 
 

@@ -7,6 +7,7 @@ from importlib.metadata import entry_points
 
 from formal_cluster.errors import ConfigError
 from formal_cluster_conformance.declaration import ENTRY_POINTS, StoreDeclaration
+from formal_cluster_conformance.discovery.declaration import DiscoveryDeclaration
 
 
 def names() -> list[str]:
@@ -14,7 +15,7 @@ def names() -> list[str]:
     return sorted({entry.name for entry in entry_points(group=ENTRY_POINTS)})
 
 
-def find(name: str) -> object:
+def find(name: str) -> StoreDeclaration | DiscoveryDeclaration:
     """The declaration of this name.
 
     Raises:
@@ -32,14 +33,9 @@ def find(name: str) -> object:
     target = entries[0].value if entries else name
     module, _, attribute = target.partition(":")
     try:
-        return getattr(importlib.import_module(module), attribute)
+        found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"the declaration {target} cannot be used: {error}") from error
-
-
-def find_store(name: str) -> StoreDeclaration:
-    """The declaration of a store driver. Raises as `find`."""
-    found = find(name)
-    if not isinstance(found, StoreDeclaration):
-        raise ConfigError(f"{name} is {type(found).__name__}, no StoreDeclaration")
+    if not isinstance(found, StoreDeclaration | DiscoveryDeclaration):
+        raise ConfigError(f"{target} is {type(found).__name__}, no declaration")
     return found

@@ -9,7 +9,6 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable
 
-from formal_cluster.model import Capability
 from formal_cluster_conformance.results import Outcome, Results, Status
 from formal_cluster_conformance.rules import Profile
 
@@ -56,7 +55,7 @@ def level_of(results: Results, profile: Profile) -> Level:
     )
 
 
-def underclaimed(results: Results) -> tuple[Capability, ...]:
+def underclaimed(results: Results) -> tuple[str, ...]:
     """Capabilities that the driver does not declare though all that could be tried of them holds.
 
     A rule counts for a capability only if nothing else that it needs is undeclared.
@@ -70,4 +69,4 @@ def underclaimed(results: Results) -> tuple[Capability, ...]:
             passed.add(capability)
         else:
             refuted.add(capability)
-    return tuple(Capability(name) for name in sorted(passed - refuted))
+    return tuple(sorted(passed - refuted))

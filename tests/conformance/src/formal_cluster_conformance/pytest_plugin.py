@@ -23,7 +23,7 @@ import pytest
 
 if TYPE_CHECKING:
     from formal_cluster_conformance.results import Outcome
-    from formal_cluster_conformance.running import StoreRun
+    from formal_cluster_conformance.running import Run
 
 _MOST_SEEDS = 2**32
 _SECONDS_BESIDES = 60
@@ -49,15 +49,15 @@ class _Session:
     """One declaration's rules, tried one by one, on an event loop that lasts for all of them."""
 
     def __init__(self, name: str, profiles: tuple[str, ...], config: pytest.Config) -> None:
-        from formal_cluster_conformance.find import find_store
-        from formal_cluster_conformance.running import StoreRun
+        from formal_cluster_conformance.find import find
+        from formal_cluster_conformance.running import run_of
 
         given = config.getoption("--conformance-seed")
         seed = random.SystemRandom().randrange(_MOST_SEEDS) if given is None else given
         self.profiles = profiles
         self.directory: Path | None = config.getoption("--conformance-report")
-        self.run: StoreRun = StoreRun(
-            find_store(name), seed, quick=not config.getoption("--conformance-full")
+        self.run: Run = run_of(
+            find(name), seed=seed, quick=not config.getoption("--conformance-full")
         )
         self.outcomes: dict[str, Outcome] = {}
         self._runner = asyncio.Runner()
@@ -83,12 +83,20 @@ class _Session:
 
 
 @pytest.fixture(scope="module")
-def conformance_session(request: pytest.FixtureRequest) -> Iterator[_Session]:
-    """The session of the module's `conformance_of`."""
-    name, profiles = request.module.__dict__["__conformance__"]
-    session = _Session(name, profiles, request.config)
+def conformance_sessions(
+    request: pytest.FixtureRequest,
+) -> Iterator[Callable[[str, tuple[str, ...]], _Session]]:
+    """The sessions of a module's tests, by declaration and profiles."""
+    sessions: dict[tuple[str, tuple[str, ...]], _Session] = {}
+
+    def session(name: str, profiles: tuple[str, ...]) -> _Session:
+        if (name, profiles) not in sessions:
+            sessions[name, profiles] = _Session(name, profiles, request.config)
+        return sessions[name, profiles]
+
     yield session
-    session.close()
+    for each in sessions.values():
+        each.close()
 
 
 def conformance_of(declaration: str, *profiles: str) -> Callable[..., None]:
@@ -98,17 +106,10 @@ def conformance_of(declaration: str, *profiles: str) -> Callable[..., None]:
         declaration: Its name, or `package.module:attribute`.
         profiles: Default: every profile for stores.
     """
-    import inspect
+    from formal_cluster_conformance.rules import PROFILES_OF, Profile, catalogue
 
-    from formal_cluster_conformance.rules import STORE_PROFILES, Profile, catalogue
-
-    wanted = tuple(profiles) or tuple(map(str, STORE_PROFILES))
+    wanted = tuple(profiles) or tuple(map(str, PROFILES_OF["store"]))
     rules = [rule for name in wanted for rule in catalogue(Profile(name))]
-    frame = inspect.currentframe()
-    assert frame is not None
-    assert frame.f_back is not None
-    frame.f_back.f_globals["__conformance__"] = (declaration, wanted)
-
     cases = pytest.mark.parametrize(
         "rule_id",
         [
@@ -121,8 +122,8 @@ def conformance_of(declaration: str, *profiles: str) -> Callable[..., None]:
         ],
     )
 
-    def test_rule(conformance_session: Any, rule_id: str) -> None:
-        outcome = conformance_session.attempt(rule_id)
+    def test_rule(conformance_sessions: Any, rule_id: str) -> None:
+        outcome = conformance_sessions(declaration, wanted).attempt(rule_id)
         if outcome.status == "skipped":
             pytest.skip(outcome.detail)
         if outcome.status not in _GOOD:

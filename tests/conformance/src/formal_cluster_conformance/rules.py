@@ -17,8 +17,10 @@ from typing import Any, Final, TypeVar
 
 from formal_cluster.model import Capability
 from formal_cluster_conformance.declaration import Fault
+from formal_cluster_conformance.discovery.declaration import Feature
 
 Check = Callable[[Any], Awaitable[None]]
+Need = Capability | Feature
 _C = TypeVar("_C", bound=Check)
 
 SPECIFICATION: Final = "1"
@@ -34,7 +36,10 @@ class Profile(enum.StrEnum):
     DISCOVERY = "discovery"
 
 
-STORE_PROFILES: Final = (Profile.STATE, Profile.COUNTERS, Profile.FAILOVER)
+PROFILES_OF: Final = {
+    "store": (Profile.STATE, Profile.COUNTERS, Profile.FAILOVER),
+    "discovery": (Profile.DISCOVERY,),
+}
 
 _PREFIXES: Final = {
     "ST": Profile.STATE,
@@ -56,7 +61,7 @@ _MODULES: Final = {
     ),
     Profile.COUNTERS: ("counters.strict", "counters.windows", "counters.eventual"),
     Profile.FAILOVER: ("failover.rules",),
-    Profile.DISCOVERY: (),
+    Profile.DISCOVERY: ("discovery.rules",),
 }
 
 
@@ -67,7 +72,8 @@ class Rule:
     Attributes:
         text: The demand, as one sentence.
         check: Tries it; raises `Violation` if it is not met.
-        needs: Capabilities without which nothing of the kind is promised.
+        needs: Capabilities (of a store) or features (of a platform) without which nothing of the
+            kind is promised.
         faults: What has to be possible to try it.
         instances: How many instances it takes.
         deadline_s: How long the check may take; a store that hangs fails by it.
@@ -76,7 +82,7 @@ class Rule:
     id: str
     text: str
     check: Check
-    needs: frozenset[Capability] = frozenset()
+    needs: frozenset[Need] = frozenset()
     faults: frozenset[Fault] = frozenset()
     instances: int = 1
     deadline_s: float = 60.0
@@ -94,7 +100,7 @@ def rule(
     id: str,  # noqa: A002  it is the rule's id, at every call
     text: str,
     *,
-    needs: Collection[Capability] = (),
+    needs: Collection[Need] = (),
     faults: Collection[Fault] = (),
     instances: int = 1,
     deadline_s: float = 60.0,

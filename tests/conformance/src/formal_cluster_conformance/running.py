@@ -7,16 +7,21 @@ import asyncio
 import contextlib
 import datetime
 import random
+import tempfile
 import time
 import traceback
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from formal_cluster_conformance import versions
 from formal_cluster_conformance.bed import Bed
 from formal_cluster_conformance.declaration import NotPossible, StoreDeclaration
+from formal_cluster_conformance.discovery.bed import DiscoveryBed
+from formal_cluster_conformance.discovery.declaration import DiscoveryDeclaration
 from formal_cluster_conformance.results import (
     Evidence,
     Outcome,
@@ -25,7 +30,7 @@ from formal_cluster_conformance.results import (
     Undecided,
     Violation,
 )
-from formal_cluster_conformance.rules import STORE_PROFILES, Profile, Rule, catalogue
+from formal_cluster_conformance.rules import PROFILES_OF, Profile, Rule, catalogue
 from formal_cluster_conformance.site import Site, open_site
 
 _OURS: Final = Path(__file__).parent
@@ -33,54 +38,84 @@ _LONGEST_DETAIL: Final = 4_000
 
 
 @dataclass
-class StoreRun:
+class Run(ABC):
     """Rules tried one after the other on one declaration.
+
+    Attributes:
+        declared: What the driver promises: capabilities, or features of the platform below it.
+        shared: What rules of one run keep for each other.
+    """
+
+    declaration: Any
+    seed: int
+    quick: bool = False
+    declared: frozenset[str] = frozenset()
+    shared: dict[str, Any] = field(default_factory=dict)
+    started: datetime.datetime = field(default_factory=lambda: datetime.datetime.now(datetime.UTC))
+    begun: float = field(default_factory=time.monotonic)
+
+    kind: ClassVar[str]
+
+    async def attempt(self, rule: Rule) -> Outcome:
+        """Try one rule."""
+        begun = time.monotonic()
+        evidence, timeline = Evidence(), ""
+        try:
+            async with self.bed(rule) as bed:
+                evidence = bed.evidence
+                status, detail, timeline = await _tried(rule, bed)
+        except NotPossible as answer:
+            status, detail = Status.SKIPPED, str(answer)
+        except Exception as error:  # noqa: BLE001  whatever it is, the other rules go on
+            status, detail = Status.ERROR, _shown(error)
+        if status in (Status.FAILED, Status.ERROR):
+            with contextlib.suppress(Exception):  # it has been told by then what is wrong
+                await self.close()
+        if status is Status.PASSED and (unmet := [d for d in evidence.demands if not d.met]):
+            status = Status.INCONCLUSIVE
+            detail = "; ".join(f"{d.what}: {d.seen}, at least {d.at_least} wanted" for d in unmet)
+        lacking = tuple(sorted(str(need) for need in rule.needs if need not in self.declared))
+        if lacking and status is not Status.PASSED:
+            status = Status.UNDECLARED
+        return Outcome(rule, status, detail, timeline, time.monotonic() - begun, evidence, lacking)
+
+    @abstractmethod
+    def bed(self, rule: Rule) -> AbstractAsyncContextManager[Any]:
+        """What the rule's check works with. Raises `NotPossible`."""
+
+    async def close(self) -> None:  # noqa: B027  there may be nothing
+        """End whatever is kept from rule to rule."""
+
+    def dice(self, rule: Rule) -> random.Random:
+        """The rule's own, so that it falls alike whichever rules are tried beside it."""
+        return random.Random(f"{self.seed} {rule.id}")
+
+
+@dataclass
+class StoreRun(Run):
+    """Rules tried on a store.
 
     The backing system is opened when a rule first needs it, and again after a rule that failed:
     what that one leaves behind is no other rule's concern.
     """
 
-    declaration: StoreDeclaration
-    seed: int
-    quick: bool = False
-    declared: frozenset[str] = frozenset()
-    started: datetime.datetime = field(default_factory=lambda: datetime.datetime.now(datetime.UTC))
-    begun: float = field(default_factory=time.monotonic)
+    kind: ClassVar[str] = "store"
     _stack: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
     _site: Site | None = None
-    shared: dict[str, Any] = field(default_factory=dict)
 
-    async def attempt(self, rule: Rule) -> Outcome:
-        """Try one rule."""
-        begun = time.monotonic()
-        bed: Bed | None = None
-        try:
-            site = await self._open()
-            self._check_possible(rule)
-            bed = Bed(
-                site,
-                prefix=f"/conformance/{rule.id}/".encode(),
-                random=random.Random(f"{self.seed} {rule.id}"),
-                quick=self.quick,
-                seed=self.seed,
-                shared=self.shared,
-            )
-            status, detail, timeline = await _tried(rule, bed)
-        except NotPossible as answer:
-            status, detail, timeline = Status.SKIPPED, str(answer), ""
-        except Exception as error:  # noqa: BLE001  whatever it is, the other rules go on
-            status, detail, timeline = Status.ERROR, _shown(error), ""
-        if status in (Status.FAILED, Status.ERROR):
-            with contextlib.suppress(Exception):  # it has been told by then what is wrong
-                await self.close()
-        evidence = bed.evidence if bed is not None else Evidence()
-        if status is Status.PASSED and (unmet := [d for d in evidence.demands if not d.met]):
-            status = Status.INCONCLUSIVE
-            detail = "; ".join(f"{d.what}: {d.seen}, at least {d.at_least} wanted" for d in unmet)
-        lacking = tuple(sorted(rule.needs - self.declared))
-        if lacking and status is not Status.PASSED:
-            status = Status.UNDECLARED
-        return Outcome(rule, status, detail, timeline, time.monotonic() - begun, evidence, lacking)
+    @contextlib.asynccontextmanager
+    async def bed(self, rule: Rule) -> AsyncIterator[Bed]:
+        """See `Run.bed`."""
+        site = await self._open()
+        self._check_possible(rule)
+        yield Bed(
+            site,
+            prefix=f"/conformance/{rule.id}/".encode(),
+            random=self.dice(rule),
+            quick=self.quick,
+            seed=self.seed,
+            shared=self.shared,
+        )
 
     async def close(self) -> None:
         """End the backing system."""
@@ -104,7 +139,30 @@ class StoreRun:
             )
 
 
-async def _tried(rule: Rule, bed: Bed) -> tuple[Status, str, str]:
+@dataclass
+class DiscoveryRun(Run):
+    """Rules tried on a discovery driver, each on a platform of its own."""
+
+    kind: ClassVar[str] = "discovery"
+
+    @contextlib.asynccontextmanager
+    async def bed(self, rule: Rule) -> AsyncIterator[DiscoveryBed]:
+        """See `Run.bed`."""
+        self.declared = frozenset(self.declaration.features)
+        if lacking := sorted(str(need) for need in rule.needs if need not in self.declared):
+            raise NotPossible(f"the platform is not like that: {', '.join(lacking)}")
+        with tempfile.TemporaryDirectory(prefix="conformance-") as directory:
+            async with contextlib.AsyncExitStack() as stack:
+                platform = await stack.enter_async_context(self.declaration.open(Path(directory)))
+                bed = DiscoveryBed(self.declaration, platform, self.dice(rule), self.quick)
+                try:
+                    yield bed
+                finally:
+                    for driver in bed.drivers:
+                        await driver.aclose()
+
+
+async def _tried(rule: Rule, bed: Any) -> tuple[Status, str, str]:
     try:
         async with asyncio.timeout(rule.deadline_s):
             await rule.check(bed)
@@ -151,26 +209,21 @@ def _shown(error: BaseException) -> str:
     return f"{kind}: {error}{where if frames else ''}\n{notes}".strip()[:_LONGEST_DETAIL]
 
 
-@contextlib.asynccontextmanager
-async def store_run(
-    declaration: StoreDeclaration, *, seed: int, quick: bool
-) -> AsyncIterator[StoreRun]:
-    """A run, of which nothing is left at the exit."""
-    run = StoreRun(declaration, seed, quick)
-    try:
-        yield run
-    finally:
-        await run.close()
-
-
 def selected(profiles: Sequence[Profile], only: Collection[str] = ()) -> list[Rule]:
     """The rules of the profiles; with `only`, those whose ids begin with one of these."""
     rules = [rule for profile in profiles for rule in catalogue(profile)]
     return [r for r in rules if not only or any(r.id.startswith(beginning) for beginning in only)]
 
 
-async def run_store(
-    declaration: StoreDeclaration,
+def run_of(declaration: StoreDeclaration | DiscoveryDeclaration, *, seed: int, quick: bool) -> Run:
+    """The run that suits the declaration."""
+    if isinstance(declaration, StoreDeclaration):
+        return StoreRun(declaration, seed, quick)
+    return DiscoveryRun(declaration, seed, quick)
+
+
+async def run(
+    declaration: StoreDeclaration | DiscoveryDeclaration,
     *,
     profiles: Sequence[Profile],
     seed: int,
@@ -180,30 +233,31 @@ async def run_store(
 ) -> Results:
     """Try all rules of the profiles, and tell of each when it is done."""
     wanted = selected(profiles, only)
-    if unsuited := [rule for rule in wanted if rule.profile not in STORE_PROFILES]:
-        raise ValueError(f"{unsuited[0].id} is no rule for stores")
     outcomes: dict[str, Outcome] = {}
-    async with store_run(declaration, seed=seed, quick=quick) as run:
+    running = run_of(declaration, seed=seed, quick=quick)
+    if unsuited := [rule for rule in wanted if rule.profile not in PROFILES_OF[running.kind]]:
+        raise ValueError(f"{unsuited[0].id} is no rule for a {running.kind}")
+    try:
         for rule in wanted:
-            outcomes[rule.id] = await run.attempt(rule)
+            outcomes[rule.id] = await running.attempt(rule)
             tell(outcomes[rule.id])
-    return summed_up(run, profiles, outcomes)
+    finally:
+        await running.close()
+    return summed_up(running, profiles, outcomes)
 
 
-def summed_up(
-    run: StoreRun, profiles: Sequence[Profile], outcomes: Mapping[str, Outcome]
-) -> Results:
+def summed_up(run: Run, profiles: Sequence[Profile], outcomes: Mapping[str, Outcome]) -> Results:
     """The results of a run; what has no outcome was deselected."""
     rules = [rule for profile in profiles for rule in catalogue(profile)]
     return Results(
         subject=run.declaration.name,
-        kind="store",
+        kind=run.kind,
         seed=run.seed,
         quick=run.quick,
         started=run.started.isoformat(timespec="seconds"),
         seconds=time.monotonic() - run.begun,
         versions=versions.of(run.declaration.distribution),
-        declared=tuple(sorted(run.declared)),
+        declared=tuple(sorted(str(each) for each in run.declared)),
         profiles=tuple(profiles),
         outcomes=tuple(
             outcomes.get(rule.id) or Outcome(rule, Status.DESELECTED, "not selected")

@@ -55,7 +55,7 @@ async def played(bed: Bed, fault: Fault) -> Recorded:
     evidence.overlapping += recorded.history.overlapping
     evidence.unknown += recorded.history.unknown
     evidence.faults[str(fault)] = recorded.during
-    evidence.demand(f"calls that ran during the fault {fault}", recorded.during, 2 * _CLIENTS)
+    evidence.demand(f"calls that ran during the fault {fault}", recorded.during, _CLIENTS)
     return recorded
 
 

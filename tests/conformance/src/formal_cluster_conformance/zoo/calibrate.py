@@ -5,19 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from formal_cluster_conformance.declaration import StoreDeclaration
+from formal_cluster_conformance.discovery.declaration import DiscoveryDeclaration
 from formal_cluster_conformance.results import Status
 from formal_cluster_conformance.rules import catalogue
-from formal_cluster_conformance.running import store_run
-from formal_cluster_conformance.zoo import wrong_failover, wrong_keys, wrong_watches
+from formal_cluster_conformance.running import run_of
+from formal_cluster_conformance.zoo import (
+    wrong_discovery,
+    wrong_failover,
+    wrong_keys,
+    wrong_watches,
+)
 from formal_cluster_conformance.zoo.healthy import Healthy, declare
 from formal_cluster_conformance.zoo.wrong_counters import KINDS as COUNTERS
+from formal_cluster_conformance.zoo.wrong_counters import Simple
 
 STORES: tuple[type[Healthy], ...] = (
     *wrong_keys.KINDS,
     *wrong_watches.KINDS,
     *wrong_failover.KINDS,
 )
-KINDS: tuple[type, ...] = (*STORES, *COUNTERS)
+DISCOVERIES = wrong_discovery.KINDS
+KINDS: tuple[type, ...] = (*STORES, *COUNTERS, *DISCOVERIES)
 
 
 @dataclass
@@ -41,14 +50,22 @@ async def catch(kind: type, seeds: Iterable[int]) -> Catch:
     rule_id: str = kind.__dict__["caught_by"]
     rule = next(rule for rule in catalogue() if rule.id == rule_id)
     catch = Catch(kind.__name__, (kind.__doc__ or "").strip(), rule_id)
-    store, counters = (kind, None) if issubclass(kind, Healthy) else (Healthy, kind)
     for seed in seeds:
-        async with store_run(declare(store, seed), seed=seed, quick=True) as run:
-            if counters is not None:
-                run.shared["counters"] = counters
+        run = run_of(_declaration(kind, seed), seed=seed, quick=True)
+        if issubclass(kind, Simple):
+            run.shared["counters"] = kind
+        try:
             outcome = await run.attempt(rule)
+        finally:
+            await run.close()
         if outcome.status is Status.FAILED:
             catch.caught.append(seed)
         else:
             catch.otherwise[seed] = f"{outcome.status} {outcome.detail}"
     return catch
+
+
+def _declaration(kind: type, seed: int) -> StoreDeclaration | DiscoveryDeclaration:
+    if issubclass(kind, wrong_discovery.HealthyDiscovery):
+        return wrong_discovery.declare(kind)
+    return declare(kind if issubclass(kind, Healthy) else Healthy, seed)

@@ -36,10 +36,11 @@ class _Attempt:
     def cancel(self) -> None:
         """They are taken back."""
         for read in self._reads:
-            self._hits[read.key].remove(self._at)
+            if self._at in self._hits[read.key]:
+                self._hits[read.key].remove(self._at)
 
 
-class _Simple:
+class Simple:
     """Lists of hits. Takes what `log_counters` takes."""
 
     def __init__(self, context: CountersContext, clock: Clock, skew_s: float) -> None:
@@ -92,7 +93,7 @@ class _Simple:
         return self.attempt(reads)
 
 
-class _Shared(_Simple):
+class _Shared(Simple):
     _all: ClassVar[WeakKeyDictionary[object, _Hits]] = WeakKeyDictionary()
 
     def hits_of(self, store: StateStore) -> _Hits:
@@ -114,7 +115,7 @@ class DoubleWindowReset(_Shared):
         return sum(at >= begin for at in hits)
 
 
-class CountsAlone(_Simple):
+class CountsAlone(Simple):
     """Decides strictly in the memory of one instance: every instance admits the limit."""
 
     caught_by = "CO-STRICT-02"
@@ -143,4 +144,22 @@ class ReadsThenAdds(_Shared):
         return attempt
 
 
-KINDS: tuple[type[_Simple], ...] = (DoubleWindowReset, CountsAlone, ReadsThenAdds)
+class ResetOnFailover(_Shared):
+    """Keeps its hits where a failover loses them: afterwards everybody begins at zero."""
+
+    caught_by = "FO-KILL-03"
+
+    def __init__(self, context: CountersContext, clock: Clock, skew_s: float) -> None:
+        super().__init__(context, clock, skew_s)
+        self._server = context.store.server  # type: ignore[attr-defined]
+        self._failovers = self._server.failovers
+
+    def peek(self, reads: Sequence[CounterRead]) -> Sequence[Sequence[Count]]:
+        """See `Counters.peek`."""
+        if self._failovers != self._server.failovers:
+            self._failovers = self._server.failovers
+            self._hits.clear()
+        return super().peek(reads)
+
+
+KINDS: tuple[type[Simple], ...] = (DoubleWindowReset, CountsAlone, ReadsThenAdds, ResetOnFailover)

@@ -10,8 +10,7 @@ from typing import Any
 
 from formal_cluster.errors import Unavailable
 from formal_cluster.model import Entry, Event, WatchUpdate
-from formal_cluster.store_memory_keyspace import Keyspace
-from formal_cluster_conformance.zoo.healthy import HISTORY, Healthy, Server
+from formal_cluster_conformance.zoo.healthy import Healthy, Server
 
 
 def _kept(server: Server) -> dict[str, Any]:
@@ -120,19 +119,6 @@ class NeverBack(Healthy):
         await super().ask()
 
 
-class ForgetsCounters(Healthy):
-    """A failover empties it: every counter begins anew."""
-
-    caught_by = "FO-STOPALL-03"
-
-    @classmethod
-    def after_failover(cls, server: Server) -> None:
-        """The revisions go on, the keys are gone."""
-        keyspace = Keyspace(history=HISTORY)
-        keyspace.revision = server.memory.keyspace.revision + 1
-        server.memory.keyspace = keyspace
-
-
 KINDS: tuple[type[Healthy], ...] = (
     StaleAfterFailover,
     ForgetsAcknowledged,
@@ -140,5 +126,4 @@ KINDS: tuple[type[Healthy], ...] = (
     WatchRepeats,
     SaysNotAppliedWhenLost,
     NeverBack,
-    ForgetsCounters,
 )
