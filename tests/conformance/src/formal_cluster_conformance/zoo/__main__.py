@@ -36,12 +36,16 @@ def main() -> int:
     parser.add_argument("names", nargs="*", help="only these wrong drivers")
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--write", type=Path, help="the document that takes the tables")
+    parser.add_argument("--rules-only", action="store_true", help="write the rules, run nothing")
     arguments = parser.parse_args()
+    if arguments.write is not None:
+        arguments.write.write_text(replaced(arguments.write.read_text(), "rules", rules_tables()))
+    if arguments.rules_only:
+        return 0
     catches = asyncio.run(_calibrate(arguments.runs, arguments.names))
     if arguments.write is not None:
-        text = arguments.write.read_text()
-        text = replaced(text, "rules", rules_tables())
-        arguments.write.write_text(replaced(text, "zoo", zoo_table(catches)))
+        table = zoo_table(catches)
+        arguments.write.write_text(replaced(arguments.write.read_text(), "zoo", table))
     return int(any(len(each.caught) < _ENOUGH * arguments.runs for each in catches))
 
 
