@@ -48,7 +48,8 @@ def test_a_store_that_is_right_is_told_so(run):
     done = run("--store", "memory", "--profile", "state", "--quick", "--only", "ST-GET")
 
     assert "state: partial" in done.output
-    assert "ST-PUT-01" in done.output
+    assert "not tried: ST-PUT-01" in done.output
+    assert "--profile state --only ST-GET --quick" in done.output
     assert 1 == done.exit_code
 
 

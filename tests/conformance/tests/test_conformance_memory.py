@@ -90,6 +90,7 @@ async def test_sequences_hold_with_next_to_no_history_too():
         dataclasses.replace(DECLARATION, open=open_forgetful),
         profiles=[Profile.STATE],
         seed=1,
+        quick=True,
         only=["ST-SEQ"],
     )
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _PROFILES = ("state", "counters", "failover", "discovery")
 _MOST_SEEDS = 2**32
+_MOST_SHOWN = 12
 
 
 @click.group(invoke_without_command=True)
@@ -145,7 +146,9 @@ def _summarize(report: Document) -> None:
         if names := report["capabilities"][key]:
             click.echo(f"{label}: {', '.join(names)}")
     if report["not_tried"]:
-        click.echo(f"not tried: {', '.join(report['not_tried'])}")
+        shown = report["not_tried"][:_MOST_SHOWN]
+        more = len(report["not_tried"]) - len(shown)
+        click.echo(f"not tried: {', '.join(shown)}{f' and {more} more' if more else ''}")
     for profile, level in report["levels"].items():
         click.echo(f"{profile}: {level}")
     click.echo(f"again: {report['run']['reproduce']}")

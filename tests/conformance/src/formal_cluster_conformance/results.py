@@ -104,6 +104,7 @@ class Results:
         versions: Of the driver's distribution, the suite, core, Python and the machine.
         declared: Capabilities that the driver declares.
         overridden: Ids of rules whose check was replaced by something else.
+        only: How ids of rules had to begin to be tried; empty for all.
     """
 
     subject: str
@@ -117,3 +118,4 @@ class Results:
     profiles: tuple[Profile, ...]
     outcomes: tuple[Outcome, ...]
     overridden: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()

@@ -47,9 +47,10 @@ def document(results: Results) -> Document:
 def reproduce(results: Results) -> str:
     """The command that repeats the run."""
     profiles = " ".join(f"--profile {profile}" for profile in results.profiles)
+    only = "".join(f" --only {beginning}" for beginning in results.only)
     quick = " --quick" if results.quick else ""
     return (
-        f"formal-cluster conformance --{results.kind} {results.subject} {profiles}{quick} "
+        f"formal-cluster conformance --{results.kind} {results.subject} {profiles}{only}{quick} "
         f"--seed {results.seed}"
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from formal_cluster.errors import Conflict
+from formal_cluster.errors import Conflict, OutcomeUnknown, Unavailable
 from formal_cluster.model import Capability, Entry
 from formal_cluster.protocols import StateStore
 from formal_cluster_conformance.bed import Bed, expect, holds, raises
@@ -85,6 +85,9 @@ async def one_maker(bed: Bed) -> None:
             *(drivers[n % len(drivers)].put(key, b"%d" % n, if_revision=0) for n in range(clients)),
             return_exceptions=True,
         )
+        for outcome in outcomes:
+            if isinstance(outcome, Unavailable | OutcomeUnknown):
+                raise outcome
         won = [n for n, outcome in enumerate(outcomes) if isinstance(outcome, int)]
         lost = [outcome for outcome in outcomes if isinstance(outcome, Conflict)]
         expect(clients - 1, len(lost), f"conflicts among {clients} that make one key: {outcomes!r}")
