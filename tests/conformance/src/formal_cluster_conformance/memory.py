@@ -66,6 +66,6 @@ DECLARATION = StoreDeclaration(
     open=open_memory,
     instances=1,
     distribution="formal-cluster",
-    ttl_slack_s=0.5,
+    ttl_slack_s=2.0,
     shortest_ttl_s=0.05,
 )

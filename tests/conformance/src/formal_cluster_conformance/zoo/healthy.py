@@ -194,7 +194,7 @@ def declare(kind: type[Healthy], seed: int) -> StoreDeclaration:
         open=opened,
         faults=[Fault.KILL, Fault.PAUSE, Fault.STOP_ALL],
         shortest_ttl_s=0.1,
-        ttl_slack_s=0.5,
+        ttl_slack_s=1.5,
         recovery_s=5.0,
         largest_value=1 << 16,
     )
