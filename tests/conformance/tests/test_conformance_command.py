@@ -50,7 +50,13 @@ def test_a_store_that_is_right_is_told_so(run):
     assert "state: partial" in done.output
     assert "not tried: ST-PUT-01" in done.output
     assert "--profile state --only ST-GET --quick" in done.output
-    assert 1 == done.exit_code
+    assert 0 == done.exit_code
+
+
+def test_what_was_left_out_is_an_error_where_a_better_level_is_required(run):
+    arguments = ("--store", "memory", "--profile", "state", "--quick", "--only", "ST-GET")
+
+    assert 1 == run(*arguments, "--require", "declared").exit_code
 
 
 def test_a_store_that_is_wrong_is_told_what_and_where_and_can_be_tried_again(run, broken, tmp_path):

@@ -99,6 +99,7 @@ class Site:
     async def stop(self) -> None:
         """Stop all drivers."""
         for instance in tuple(self._drivers):
+            # That a driver does not stop is told by the rule about stopping.
             with contextlib.suppress(TimeoutError):
                 await self.retire(instance)
 

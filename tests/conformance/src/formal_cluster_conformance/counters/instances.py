@@ -49,6 +49,8 @@ class Clock:
 
 
 Maker = Callable[[CountersContext, Clock, float], Counters]
+MAKER: Final = "counters"
+"""Under this name a run's `shared` may have other counters than core's: the zoo's wrong ones."""
 
 
 def log_counters(context: CountersContext, clock: Clock, skew_s: float) -> Counters:
@@ -95,7 +97,7 @@ class Instances:
 async def instances(bed: Bed) -> AsyncIterator[Instances]:
     """Instances that are stopped at the exit."""
     async with AsyncExitStack() as stack:
-        yield Instances(bed, stack, bed.shared.get("counters", log_counters))
+        yield Instances(bed, stack, bed.shared.get(MAKER, log_counters))
 
 
 async def caught_up(counters: Counters) -> None:

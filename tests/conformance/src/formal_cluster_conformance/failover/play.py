@@ -18,7 +18,7 @@ from formal_cluster_conformance.declaration import Fault
 from formal_cluster_conformance.failover.faults import injected
 from formal_cluster_conformance.results import Violation
 
-_CLIENTS: Final = 6
+_CLIENTS: Final = 12
 _PAUSE_S: Final = 0.003
 _CALM_S: Final = 0.3
 _POLL_S: Final = 0.02

@@ -35,6 +35,9 @@ async def _linearizable(bed: Bed, fault: Fault) -> None:
     recorded = await played(bed, fault)
     judging.linearizable(recorded.history)
     judging.revisions_in_order(recorded.history)
+    if recorded.truth:
+        # What was refused may have been overwritten before anybody read it; a watch saw it.
+        judging.watched(recorded.history, _of_the_load(recorded.truth))
 
 
 async def _watched(bed: Bed, fault: Fault) -> None:

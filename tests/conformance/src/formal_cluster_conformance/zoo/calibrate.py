@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from formal_cluster_conformance.counters.instances import MAKER
 from formal_cluster_conformance.declaration import StoreDeclaration
 from formal_cluster_conformance.discovery.declaration import DiscoveryDeclaration
 from formal_cluster_conformance.results import Status
@@ -53,7 +54,7 @@ async def catch(kind: type, seeds: Iterable[int]) -> Catch:
     for seed in seeds:
         run = run_of(_declaration(kind, seed), seed=seed, quick=True)
         if issubclass(kind, Simple):
-            run.shared["counters"] = kind
+            run.shared[MAKER] = kind
         try:
             outcome = await run.attempt(rule)
         finally:

@@ -12,7 +12,7 @@ import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from formal_cluster.errors import OutcomeUnknown, Unavailable
 from formal_cluster.model import Capability, Entry, Listing, StoreState, StoreStatus, WatchUpdate
@@ -34,6 +34,7 @@ class Server:
         away: Whether it answers nothing.
         failovers: How often it was lost and came back.
         dice: Seeded.
+        notes: What wrong stores remember.
     """
 
     name = "server"
@@ -43,6 +44,7 @@ class Server:
         self._after_failover = after_failover
         self.memory = MemoryStore(history=HISTORY)
         self.dice = random.Random(seed)
+        self.notes: dict[str, Any] = {}
         self.away = False
         self.failovers = 0
 

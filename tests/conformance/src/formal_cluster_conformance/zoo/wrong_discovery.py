@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from formal_cluster.errors import DiscoveryUnavailable
 from formal_cluster.model import Instance, InstanceState, View
@@ -66,6 +67,7 @@ class HealthyDiscovery:
         self.platform = platform
         self.me = me
         self.dead: dict[str, Instance] = {}
+        self.notes: dict[str, Any] = {}
 
     async def identify(self) -> Instance:
         """See `Discovery.identify`."""
@@ -121,8 +123,8 @@ class RemembersForEver(HealthyDiscovery):
 
     async def discover(self) -> View:
         """From a cache without an end."""
-        first = self.__dict__.get("first") or await super().discover()
-        self.__dict__["first"] = first
+        first = self.notes.get("first") or await super().discover()
+        self.notes["first"] = first
         return first
 
 
@@ -134,7 +136,7 @@ class GoneIsDead(HealthyDiscovery):
     async def discover(self) -> View:
         """Absence as evidence."""
         view = await super().discover()
-        known: dict[str, Instance] = self.__dict__.setdefault("known", {})
+        known: dict[str, Instance] = self.notes.setdefault("known", {})
         known |= {each.id: each for each in view.instances}
         present = {each.id for each in view.instances}
         gone = [
@@ -201,7 +203,7 @@ class LeavesTasks(HealthyDiscovery):
 
     async def watch(self) -> AsyncGenerator[View, None]:
         """With a helper that nobody stops."""
-        self.__dict__.setdefault("helpers", []).append(asyncio.ensure_future(asyncio.sleep(60)))
+        self.notes.setdefault("helpers", []).append(asyncio.ensure_future(asyncio.sleep(60)))
         async for view in super().watch():
             yield view
 

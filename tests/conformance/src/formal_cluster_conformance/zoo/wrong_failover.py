@@ -15,7 +15,7 @@ from formal_cluster_conformance.zoo.healthy import Healthy, Server
 
 def _kept(server: Server) -> dict[str, Any]:
     """What a wrong store remembers with its server."""
-    kept: dict[str, Any] = server.__dict__.setdefault("kept", {})
+    kept: dict[str, Any] = server.notes.setdefault("kept", {})
     return kept
 
 
@@ -100,7 +100,7 @@ class SaysNotAppliedWhenLost(Healthy):
 
     async def answer(self, result: Any) -> Any:
         """The wrong error; and answers are slow, so that some are lost."""
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.05)
         if self.server.away:
             raise Unavailable("the server is away")
         return result
@@ -111,10 +111,13 @@ class NeverBack(Healthy):
 
     caught_by = "FO-KILL-01"
 
+    def __init__(self, server: Server) -> None:
+        super().__init__(server)
+        self._born = server.failovers
+
     async def ask(self) -> None:
         """Those that were there before."""
-        born = self.__dict__.setdefault("born", self.server.failovers)
-        if born != self.server.failovers:
+        if self._born != self.server.failovers:
             raise Unavailable("the connection is broken")
         await super().ask()
 

@@ -82,7 +82,7 @@ class StaleReads(Healthy):
 
     async def get(self, key: bytes) -> Entry | None:
         """One in five is what was read last."""
-        copies: dict[bytes, Entry | None] = self.server.__dict__.setdefault("copies", {})
+        copies: dict[bytes, Entry | None] = self.server.notes.setdefault("copies", {})
         if key in copies and self.server.dice.random() < 0.2:
             return await self.answer_read(copies[key])
         copies[key] = await super().get(key)
@@ -221,7 +221,7 @@ class TtlKept(Healthy):
         ttl: float | None = None,
     ) -> int:
         """As long as it was first meant to live."""
-        kept: dict[bytes, float] = self.server.__dict__.setdefault("ttls", {})
+        kept: dict[bytes, float] = self.server.notes.setdefault("ttls", {})
         if ttl is None:
             ttl = kept.get(key)
         else:

@@ -75,13 +75,13 @@ class ExpiresInSilence(_Meddling):
         ttl: float | None = None,
     ) -> int:
         """Remember which keys may vanish."""
-        expiring: set[bytes] = self.server.__dict__.setdefault("expiring", set())
+        expiring: set[bytes] = self.server.notes.setdefault("expiring", set())
         (expiring.discard if ttl is None else expiring.add)(key)
         return await super().put(key, value, if_revision=if_revision, ttl=ttl)
 
     def meddle(self, events: tuple[Event, ...]) -> tuple[Event, ...]:
         """Without their deletion."""
-        expiring: set[bytes] = self.server.__dict__.setdefault("expiring", set())
+        expiring: set[bytes] = self.server.notes.setdefault("expiring", set())
         return tuple(
             event for event in events if event.kind is EventKind.PUT or event.key not in expiring
         )
