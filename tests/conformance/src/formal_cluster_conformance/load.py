@@ -54,7 +54,11 @@ class History:
 
 
 class Client:
-    """One caller on one driver: it calls, records, and remembers what it has read last."""
+    """One caller on one driver: it calls, records, and remembers what it has read last.
+
+    Attributes:
+        under_way: What it is waiting for at this moment.
+    """
 
     def __init__(
         self,
@@ -68,6 +72,7 @@ class Client:
     ) -> None:
         self.number = number
         self.calls = 0
+        self.under_way: Kind | None = None
         self._store = store
         self._history = history
         self._numbers = numbers
@@ -117,6 +122,7 @@ class Client:
         begin = self._now()
         patience = max(0.0, self._dice.uniform(-0.002, 0.002)) if gives_up else _GIVE_UP_S
         ending, revision = Ending.DONE, None
+        self.under_way = kind
         try:
             async with asyncio.timeout(patience):
                 if kind is Kind.GET:
@@ -137,6 +143,8 @@ class Client:
             if not gives_up:
                 raise Violation(f"a {kind} has not returned after {_GIVE_UP_S:g} s") from None
             ending = Ending.UNKNOWN
+        finally:
+            self.under_way = None
         end = math.inf if ending is Ending.UNKNOWN else self._now()
         self._history.operations.append(
             Operation(

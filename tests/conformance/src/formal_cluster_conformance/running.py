@@ -36,6 +36,9 @@ from formal_cluster_conformance.site import Site, open_site
 
 _OURS: Final = Path(__file__).parent
 _LONGEST_DETAIL: Final = 4_000
+_AWAY: Final = "the store was away though nothing was done to it"
+_TRIES: Final = 3
+"""For a store that was away though nothing was done to it."""
 
 
 @dataclass
@@ -62,9 +65,12 @@ class Run(ABC):
         begun = time.monotonic()
         evidence, timeline = Evidence(), ""
         try:
-            async with self.bed(rule) as bed:
-                evidence = bed.evidence
-                status, detail, timeline = await _tried(rule, bed)
+            for number in range(_TRIES):
+                async with self.bed(rule, number) as bed:
+                    evidence = bed.evidence
+                    status, detail, timeline = await _tried(rule, bed)
+                if not detail.startswith(_AWAY):
+                    break
         except NotPossible as answer:
             status, detail = Status.SKIPPED, str(answer)
         except Exception as error:  # noqa: BLE001  whatever it is, the other rules go on
@@ -81,8 +87,8 @@ class Run(ABC):
         return Outcome(rule, status, detail, timeline, time.monotonic() - begun, evidence, lacking)
 
     @abstractmethod
-    def bed(self, rule: Rule) -> AbstractAsyncContextManager[Any]:
-        """What the rule's check works with. Raises `NotPossible`."""
+    def bed(self, rule: Rule, number: int) -> AbstractAsyncContextManager[Any]:
+        """What the rule's check works with; another one for each try. Raises `NotPossible`."""
 
     async def close(self) -> None:  # noqa: B027  there may be nothing
         """End whatever is kept from rule to rule."""
@@ -105,13 +111,13 @@ class StoreRun(Run):
     _site: Site | None = None
 
     @contextlib.asynccontextmanager
-    async def bed(self, rule: Rule) -> AsyncIterator[Bed]:
+    async def bed(self, rule: Rule, number: int) -> AsyncIterator[Bed]:
         """See `Run.bed`."""
         site = await self._open()
         self._check_possible(rule)
         yield Bed(
             site,
-            prefix=f"/conformance/{rule.id}/".encode(),
+            prefix=f"/conformance/{rule.id}/{number}/".encode(),
             random=self.dice(rule),
             quick=self.quick,
             seed=self.seed,
@@ -147,7 +153,7 @@ class DiscoveryRun(Run):
     kind: ClassVar[str] = "discovery"
 
     @contextlib.asynccontextmanager
-    async def bed(self, rule: Rule) -> AsyncIterator[DiscoveryBed]:
+    async def bed(self, rule: Rule, number: int) -> AsyncIterator[DiscoveryBed]:
         """See `Run.bed`."""
         self.declared = frozenset(self.declaration.features)
         if lacking := sorted(str(need) for need in rule.needs if need not in self.declared):
@@ -175,7 +181,7 @@ async def _tried(rule: Rule, bed: Any) -> tuple[Status, str, str]:
         return Status.INCONCLUSIVE, str(reason), ""
     except (Unavailable, OutcomeUnknown) as error:
         # Not a lie, and no proof of anything: an overloaded machine does it to the best of stores.
-        return Status.INCONCLUSIVE, f"the store was away though nothing was done to it: {error}", ""
+        return Status.INCONCLUSIVE, f"{_AWAY}: {error}", ""
     except TimeoutError:
         return Status.FAILED, f"it was not done after {rule.deadline_s:g} s: the store hangs", ""
     except Exception as error:  # noqa: BLE001  a driver may raise anything

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
@@ -16,11 +17,13 @@ from formal_cluster_conformance import load
 from formal_cluster_conformance.bed import Bed, changes
 from formal_cluster_conformance.declaration import Fault
 from formal_cluster_conformance.failover.faults import injected
+from formal_cluster_conformance.linear.operation import Kind
 from formal_cluster_conformance.results import Violation
 
 _CLIENTS: Final = 12
 _PAUSE_S: Final = 0.003
 _CALM_S: Final = 0.3
+_WRITES_HIT: Final = 3
 _POLL_S: Final = 0.02
 
 
@@ -74,11 +77,20 @@ async def _play(bed: Bed, fault: Fault) -> Recorded:
         try:
             for _ in range(bed.size(1, 3)):
                 await asyncio.sleep(_CALM_S)
+                await _writes_under_way(clients)
                 await _hit(bed, fault, dice, drivers, recorded, below)
             await asyncio.sleep(_CALM_S)
         finally:
             running = False
     return recorded
+
+
+async def _writes_under_way(clients: Sequence[load.Client]) -> None:
+    """Wait for a moment at which a fault hits writes, not the pauses between them."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_CALM_S):
+            while sum(client.under_way is Kind.PUT for client in clients) < _WRITES_HIT:
+                await asyncio.sleep(0)
 
 
 async def _hit(

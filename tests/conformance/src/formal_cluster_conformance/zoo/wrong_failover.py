@@ -48,7 +48,7 @@ class ForgetsAcknowledged(Healthy):
         """Back to the values before; the revisions go on."""
         keyspace = server.memory.keyspace
         before: dict[bytes, bytes] = {}
-        for event in list(keyspace._history)[:-10]:
+        for event in list(keyspace._history)[:-30]:
             before[event.key] = event.value
         for key, entry in list(keyspace._entries.items()):
             if key in before and before[key] != entry.value:
