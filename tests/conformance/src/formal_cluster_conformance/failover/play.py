@@ -66,7 +66,7 @@ async def _play(bed: Bed, fault: Fault) -> Recorded:
     drivers = await bed.many()
     await bed.site.backing.settled()
     dice = random.Random(f"{bed.seed} {fault}")
-    below = b"/conformance/failover/%s/" % fault.value.encode()
+    below = bed.prefix + b"load/"
     keys = [below + b"%d" % number for number in range(3)]
     begin = await drivers[0].put(below + b"~begin", b"")
     history, clients = load.clients(drivers, keys, below, dice, count=_CLIENTS)
