@@ -59,7 +59,12 @@ _MODULES: Final = {
         "state.sequences",
         "state.concurrency",
     ),
-    Profile.COUNTERS: ("counters.strict", "counters.windows", "counters.eventual"),
+    Profile.COUNTERS: (
+        "counters.strict",
+        "counters.reserved",
+        "counters.windows",
+        "counters.eventual",
+    ),
     Profile.FAILOVER: ("failover.rules",),
     Profile.DISCOVERY: ("discovery.rules",),
 }
