@@ -66,8 +66,9 @@ def log_counters(context: CountersContext, clock: Clock, skew_s: float) -> Count
 class Instances:
     """Counting instances of one rule."""
 
-    def __init__(self, bed: Bed, stack: AsyncExitStack, make: Maker) -> None:
+    def __init__(self, bed: Bed, stack: AsyncExitStack, make: Maker, log: str) -> None:
         self.clock = Clock()
+        self._log = log
         self._bed = bed
         self._stack = stack
         self._make = make
@@ -76,7 +77,7 @@ class Instances:
         """Start an instance, and wait until it has caught up with the log."""
         store = on or await self._bed.store()
         context = CountersContext(
-            Instance(name, "127.0.0.1"), store, self._bed.key("counters/"), _LOGGER
+            Instance(name, "127.0.0.1"), store, self._bed.key(f"{self._log}/"), _LOGGER
         )
         counters = self._make(context, self.clock, skew_s)
         await counters.start()
@@ -94,10 +95,10 @@ class Instances:
 
 
 @asynccontextmanager
-async def instances(bed: Bed) -> AsyncIterator[Instances]:
-    """Instances that are stopped at the exit."""
+async def instances(bed: Bed, log: str = "log") -> AsyncIterator[Instances]:
+    """Instances that are stopped at the exit; those of one `log` count together."""
     async with AsyncExitStack() as stack:
-        yield Instances(bed, stack, bed.shared.get(MAKER, log_counters))
+        yield Instances(bed, stack, bed.shared.get(MAKER, log_counters), log)
 
 
 async def caught_up(counters: Counters) -> None:

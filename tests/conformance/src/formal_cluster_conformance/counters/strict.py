@@ -63,15 +63,16 @@ async def several_instances(bed: Bed) -> None:
     needs=NEEDS,
 )
 async def skewed(bed: Bed) -> None:
-    """One is ahead, one behind; they come one after the other."""
-    async with instances(bed) as group:
-        counters = await group.three(skews_s=(0, 7_200, -7_200))
-        what = read("alice", "last_minute")
-        expect(_LIMIT, await admissions(counters, what, _LIMIT, 60), "hits admitted")
-        for each in counters:
-            expect(0, await admissions([each], what, _LIMIT, 10), "further hits admitted")
-        late = await group.add("latecomer", skew_s=90_000)
-        expect(0, await admissions([late], what, _LIMIT, 10), "hits that a newcomer admits")
+    """One is ahead, one behind; they come one after the other, into an old log and new ones."""
+    what = read("alice", "last_minute")
+    for round_ in range(bed.size(4, 12)):
+        async with instances(bed, f"log-{round_}") as group:
+            counters = await group.three(skews_s=(0, 7_200, -7_200))
+            expect(_LIMIT, await admissions(counters, what, _LIMIT, 60), "hits admitted")
+            for each in counters:
+                expect(0, await admissions([each], what, _LIMIT, 10), "further hits admitted")
+            late = await group.add("latecomer", skew_s=90_000)
+            expect(0, await admissions([late], what, _LIMIT, 10), "hits that a newcomer admits")
 
 
 @rule(
