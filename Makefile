@@ -10,7 +10,8 @@ UV_NEEDS := $(if $(shell command -v uv;),,python3-venv)
 # An activated environment is not the project's; uv would warn about it.
 unexport VIRTUAL_ENV
 
-.PHONY: help setup check test test-pythons simulate failover-report exactness demo bench clean
+.PHONY: help setup check test test-pythons simulate failover-report exactness conformance conformance-zoo
+.PHONY: demo bench clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +47,21 @@ EXACTNESS := PYTHONPATH=tests/failover/src:tests/exactness/src $(BIN)/python -m 
 exactness: setup ## 10^6 strict and 10^6 reserved decisions under faults, checked; writes two reports
 	$(EXACTNESS) --write docs/exactness-report.md
 	$(EXACTNESS) --grade reserved --write docs/exactness-report-reserved.md
+
+# STORES, DISCOVERIES: the declarations to try. QUICK=--quick is what takes minutes, not tens of them.
+STORES ?= etcd etcd-1 etcd-external-1 etcd-external-3 redis-test
+DISCOVERIES ?= static dns ecs k8s
+conformance: setup ## try all drivers in full (QUICK=--quick: quickly); reports into docs/conformance/
+	@for store in $(STORES); do \
+		$(BIN)/formal-cluster conformance --store $$store $(QUICK) \
+			--report docs/conformance/$$store.json || failed=1; done; \
+	for driver in $(DISCOVERIES); do \
+		$(BIN)/formal-cluster conformance --discovery $$driver $(QUICK) \
+			--report docs/conformance/$$driver.json || failed=1; done; \
+	exit $${failed:-0}
+
+conformance-zoo: setup ## does the suite notice? Twenty runs of each wrong driver; writes the tables
+	$(BIN)/python -m formal_cluster_conformance.zoo --runs 20 --write docs/conformance.md
 
 demo: ## three clustered proxies limit one user together; one is killed and comes back
 	@tools/install-system-packages $(UV_NEEDS) etcd

@@ -27,6 +27,9 @@ ALL = sorted(path for pattern in WORKSPACE["members"] for path in ROOT.glob(patt
 CORE = ROOT / "core"
 PLUGINS = [path for path in ALL if path.parent.name == "plugins"]
 
+CONFORMANCE = "formal_cluster.conformance.v1"
+"""Declarations for the conformance suite; see `formal_cluster_conformance.declaration`."""
+
 COMES_WITH = {"botocore": "boto3", "pydantic-core": "pydantic"}
 """Dependencies that users of the other distribution are meant to import from directly."""
 
@@ -84,7 +87,8 @@ def test_all_distributions_share_one_version():
 def test_a_plugin_is_an_extra_of_core_and_registers_in_a_known_group(directory: Path):
     extras = project(CORE)["optional-dependencies"]
     groups = dict(project(directory)["entry-points"])
-    groups.pop(COMMANDS, None)
+    for besides_the_driver in (COMMANDS, CONFORMANCE):
+        groups.pop(besides_the_driver, None)
     [(group, drivers)] = groups.items()
     [driver] = drivers
     assert group in {family.group for family in FAMILIES.values()}

@@ -1,0 +1,1 @@
+"""Profile `discovery`: the contract of `formal_cluster.protocols.Discovery`."""

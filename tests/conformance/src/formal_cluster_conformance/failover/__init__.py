@@ -1,0 +1,1 @@
+"""Profile `failover`: the contract while something is wrong with the backing system."""

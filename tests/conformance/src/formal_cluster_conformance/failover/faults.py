@@ -1,0 +1,73 @@
+"""Injects one fault, holds it for a while, and takes it back."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from formal_cluster_conformance.declaration import Fault, Node, NotPossible
+from formal_cluster_conformance.proxy import TcpProxy
+from formal_cluster_conformance.site import Site
+
+_DELAY_S = 0.1
+
+
+@asynccontextmanager
+async def injected(site: Site, fault: Fault, dice: random.Random) -> AsyncIterator[str]:
+    """The fault holds inside; yields in words what was done. Whom it hits, the dice say.
+
+    Raises:
+        NotPossible: There is nothing that it could be done to.
+    """
+    if not site.backing.nodes:
+        raise NotPossible("the backing system has no nodes that the suite could lay hands on")
+    if fault in (Fault.PARTITION, Fault.DELAY):
+        async with _network(site, fault, dice) as what:
+            yield what
+        return
+    nodes = site.backing.nodes
+    hit: Sequence[Node] = nodes if fault is Fault.STOP_ALL else [dice.choice(nodes)]
+    names = ", ".join(node.name for node in hit)
+    if fault is Fault.PAUSE:
+        await asyncio.gather(*(node.pause() for node in hit))
+        try:
+            yield f"{names} paused"
+        finally:
+            await asyncio.gather(*(node.resume() for node in hit))
+        return
+    await asyncio.gather(*(node.kill() for node in hit))
+    try:
+        yield f"{names} killed"
+    finally:
+        for node in hit:
+            await node.restart(wipe=fault is Fault.WIPE)
+
+
+@asynccontextmanager
+async def _network(site: Site, fault: Fault, dice: random.Random) -> AsyncIterator[str]:
+    ways = _some_ways(site, dice)
+    if not ways:
+        raise NotPossible("the drivers do not connect through the suite's proxies")
+    for way in ways:
+        if fault is Fault.PARTITION:
+            way.cut()
+        else:
+            way.delay_s = _DELAY_S
+    try:
+        yield f"{len(ways)} ways {'cut' if fault is Fault.PARTITION else 'slowed'}"
+    finally:
+        for way in ways:
+            way.heal()
+
+
+def _some_ways(site: Site, dice: random.Random) -> list[TcpProxy]:
+    """All ways of one instance, or all ways to one node."""
+    rows = [list(row) for row in site.ways if row]
+    if not rows:
+        return []
+    if len(rows) > 1 and dice.random() < 0.5:
+        return dice.choice(rows)
+    column = dice.randrange(len(rows[0]))
+    return [row[column] for row in rows]

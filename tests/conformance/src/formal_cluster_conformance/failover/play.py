@@ -1,0 +1,172 @@
+"""Plays a fault under load: everything that several rules then look at."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+from formal_cluster.errors import OutcomeUnknown, StoreError, Unavailable
+from formal_cluster.model import Capability, Event
+from formal_cluster.protocols import StateStore
+from formal_cluster_conformance import load
+from formal_cluster_conformance.bed import Bed, changes
+from formal_cluster_conformance.declaration import Fault
+from formal_cluster_conformance.failover.faults import injected
+from formal_cluster_conformance.linear.operation import Kind
+from formal_cluster_conformance.results import Violation
+
+_CLIENTS: Final = 12
+_PAUSE_S: Final = 0.003
+_CALM_S: Final = 0.3
+_WRITES_HIT: Final = 3
+_POLL_S: Final = 0.02
+
+
+@dataclass
+class Recorded:
+    """What happened around one fault.
+
+    Attributes:
+        truth: Every change of the load's keys, as a watch tells it afterwards.
+        followed: What each instance's watch showed, opened before the fault.
+        broken: Why a watch ended, if it did.
+        during: Calls that ran at some time during the fault.
+        recovered_s: How long after the fault all instances took writes again.
+    """
+
+    history: load.History
+    what: list[str] = field(default_factory=list)
+    truth: list[Event] = field(default_factory=list)
+    followed: list[list[Event]] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
+    during: int = 0
+    recovered_s: float = 0.0
+
+
+async def played(bed: Bed, fault: Fault) -> Recorded:
+    """The fault, played once in a run for all rules that look at it."""
+    if fault not in bed.shared:
+        bed.shared[fault] = await _play(bed, fault)
+    recorded: Recorded = bed.shared[fault]
+    evidence = bed.evidence
+    evidence.operations += len(recorded.history.operations)
+    evidence.overlapping += recorded.history.overlapping
+    evidence.unknown += recorded.history.unknown
+    evidence.faults[str(fault)] = recorded.during
+    evidence.demand(f"calls that ran during the fault {fault}", recorded.during, _CLIENTS)
+    return recorded
+
+
+async def _play(bed: Bed, fault: Fault) -> Recorded:
+    drivers = await bed.many()
+    await bed.site.backing.settled()
+    dice = random.Random(f"{bed.seed} {fault}")
+    below = bed.prefix + b"load/"
+    keys = [below + b"%d" % number for number in range(3)]
+    begin = await drivers[0].put(below + b"~begin", b"")
+    history, clients = load.clients(drivers, keys, below, dice, count=_CLIENTS)
+    recorded, running = Recorded(history), True
+    async with _following(drivers, below, begin, recorded), asyncio.TaskGroup() as group:
+        for client in clients:
+            group.create_task(client.run(lambda: running, pause_s=_PAUSE_S))
+        try:
+            for _ in range(bed.size(1, 3)):
+                await asyncio.sleep(_CALM_S)
+                await _writes_under_way(clients)
+                await _hit(bed, fault, dice, drivers, recorded, below)
+            await asyncio.sleep(_CALM_S)
+        finally:
+            running = False
+    return recorded
+
+
+async def _writes_under_way(clients: Sequence[load.Client]) -> None:
+    """Wait for a moment at which a fault hits writes, not the pauses between them."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_CALM_S):
+            while sum(client.under_way is Kind.PUT for client in clients) < _WRITES_HIT:
+                await asyncio.sleep(0)
+
+
+async def _hit(
+    bed: Bed,
+    fault: Fault,
+    dice: random.Random,
+    drivers: Sequence[StateStore],
+    recorded: Recorded,
+    below: bytes,
+) -> None:
+    now = asyncio.get_running_loop().time
+    async with injected(bed.site, fault, dice) as what:
+        hit_at = now()
+        recorded.what.append(what)
+        await asyncio.sleep(1.5 if bed.quick else dice.uniform(1.0, 4.0))
+        healed_at = now()
+    for at, driver in enumerate(drivers):
+        await writable(driver, below + b"~%d" % at, bed.declaration.recovery_s)
+    recorded.recovered_s = max(recorded.recovered_s, now() - healed_at)
+    recorded.during += recorded.history.during(hit_at, healed_at)
+
+
+async def writable(driver: StateStore, key: bytes, within_s: float) -> None:
+    """Wait until the driver takes writes.
+
+    Raises:
+        Violation: It does not in time.
+    """
+    last: StoreError | None = None
+    try:
+        async with asyncio.timeout(within_s):
+            while True:
+                try:
+                    await driver.put(key, b"")
+                except (Unavailable, OutcomeUnknown) as error:
+                    last = error
+                    await asyncio.sleep(_POLL_S)
+                else:
+                    return
+    except TimeoutError:
+        raise Violation(
+            f"{within_s:g} s after the fault an instance still takes no writes: {last!r}"
+        ) from None
+
+
+@asynccontextmanager
+async def _following(
+    drivers: Sequence[StateStore], below: bytes, begin: int, recorded: Recorded
+) -> AsyncIterator[None]:
+    """Every driver's watch is read all the while, and up to the end of the load."""
+    if not {Capability.WATCH, Capability.WATCH_HISTORY} <= drivers[0].capabilities:
+        yield
+        return
+    recorded.followed = [[] for _ in drivers]
+    positions = [0] * len(drivers)
+
+    async def follow(at: int) -> None:
+        try:
+            async with aclosing(drivers[at].watch(below, from_revision=begin + 1)) as watch:
+                async for update in watch:
+                    recorded.followed[at] += update.events
+                    positions[at] = max(positions[at], update.revision)
+        except StoreError as error:
+            recorded.broken.append(f"the watch of instance {at} ended: {error!r}")
+
+    tasks = [asyncio.ensure_future(follow(at)) for at in range(len(drivers))]
+    try:
+        yield
+        end = await drivers[0].put(below + b"~end", b"")
+        recorded.truth = await changes(drivers[0], below, begin + 1, end)
+        async with asyncio.timeout(20):
+            while min(positions) < end and not recorded.broken:
+                await asyncio.sleep(_POLL_S)
+    except TimeoutError:
+        recorded.broken.append(f"watches are at {positions} and do not reach revision {end}")
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

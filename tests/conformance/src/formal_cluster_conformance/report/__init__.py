@@ -1,0 +1,1 @@
+"""Reports: `document` makes the JSON document that everything else is derived from."""

@@ -1,0 +1,1 @@
+"""Profile `state`: the contract of `formal_cluster.protocols.StateStore`, without faults."""
