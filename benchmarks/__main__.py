@@ -5,7 +5,22 @@ from __future__ import annotations
 import argparse
 import time
 
-from benchmarks import accuracy, held, latency, outage, report, sharing, strict, throughput
+from benchmarks import (
+    accuracy,
+    cache,
+    count_and_read,
+    held,
+    latency,
+    memory,
+    outage,
+    report,
+    reserved,
+    sharing,
+    staleness,
+    strict,
+    three_instances,
+    throughput,
+)
 from benchmarks.bench import Effort, Run
 from benchmarks.contestants import CONTESTANTS
 
@@ -15,7 +30,13 @@ BENCHES: dict[str, Run] = {
     "sharing": sharing.run,
     "accuracy": accuracy.run,
     "outage": outage.run,
+    "count-and-read": count_and_read.run,
     "strict": strict.run,
+    "three-instances": three_instances.run,
+    "reserved": reserved.run,
+    "staleness": staleness.run,
+    "memory": memory.run,
+    "cache": cache.run,
     "held": held.run,
 }
 

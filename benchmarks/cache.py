@@ -1,4 +1,4 @@
-"""The shared cache beside a bare aetcd client on the same etcd: `python -m benchmarks.cache`.
+"""The shared cache beside a bare aetcd client on the same etcd: `python -m benchmarks cache`.
 
 Reads are from memory, in blocks of 100,000, by the thread's processor time. Writes are one put
 each; ours also come back by the watch, into the near cache. Contestants alternate; medians, spread
@@ -7,7 +7,6 @@ is (max - min) / median.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import itertools
@@ -20,6 +19,7 @@ from typing import Any
 import aetcd
 import msgspec
 
+from benchmarks.bench import Effort, Section
 from benchmarks.measure import Operation, Result, Sample, waiting
 from benchmarks.ours import free_ports, until_clustered
 from formal_cluster.cache import TEXT, Cache, of_type
@@ -223,27 +223,18 @@ async def _pairs(cluster: Cluster, port: int, pairs: int) -> list[str]:
     return lines
 
 
-async def run(*, writes: bool, rounds: int) -> str:
+async def _tables(*, rounds: int) -> str:
     """The tables as Markdown. Reads need no etcd: what is behind the memory is not seen."""
     async with Cluster.from_settings({"store": {"driver": "memory"}, "cache": _CACHES}) as cluster:
         await _fill(cluster)
         collector.calm()  # as `formal-cluster serve` does
         tables = await _reads(cluster, rounds)
-    if writes:
-        async with _instance() as (cluster, port):
-            tables += ["", *await _pairs(cluster, port, 3 * rounds)]
-            tables += ["", *await _writes(cluster, port, rounds)]
+    async with _instance() as (cluster, port):
+        tables += ["", *await _pairs(cluster, port, 3 * rounds)]
+        tables += ["", *await _writes(cluster, port, rounds)]
     return "\n".join(tables)
 
 
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.cache", description=__doc__)
-    parser.add_argument("--reads-only", action="store_true")
-    parser.add_argument("--rounds", type=int, default=7)
-    given = parser.parse_args()
-    print(asyncio.run(run(writes=not given.reads_only, rounds=given.rounds)))
-
-
-if __name__ == "__main__":
-    main()
+def run(effort: Effort) -> Section:
+    """Reads from memory, then writes beside bare ones."""
+    return Section(markdown=asyncio.run(_tables(rounds=effort.rounds)), rounds=effort.rounds)

@@ -19,7 +19,8 @@ CALLERS = 64
 
 @asynccontextmanager
 async def _bare_loop(place: Place) -> AsyncIterator[Limiter]:
-    async with bare_loop("127.0.0.1", place.etcd_port) as loop:
+    key = b"/bench/bare/%d" % place.instance
+    async with bare_loop("127.0.0.1", place.etcd_port, key=key) as loop:
 
         async def carry(_subject: str, limit: int) -> bool:
             await loop.hit(limit)
@@ -33,6 +34,7 @@ _MOVING = strategies.MovingWindowRateLimiter
 _SLIDING = strategies.SlidingWindowCounterRateLimiter
 
 EVENTUAL = "ours, eventual"
+HIT = "ours, eventual, hit()"
 DECIDE = "ours, eventual, with a policy"
 STRICT = "ours, strict"
 RIVAL = "local dict, 50 ms sync"
@@ -43,6 +45,7 @@ BARE = "bare loop"
 
 CONTESTANTS: tuple[Contestant, ...] = (
     Contestant(EVENTUAL, "sliding log", Store.ETCD, ours_limiter.eventual, local=True),
+    Contestant(HIT, "sliding log", Store.ETCD, ours_limiter.counting, local=True, limits=False),
     Contestant(DECIDE, "sliding log", Store.ETCD, ours_limiter.decide, local=True),
     Contestant(RIVAL, "two-bucket sliding", Store.REDIS, local_with_sync, local=True),
     Contestant("redis-py, INCR+EXPIRE", "fixed window", Store.REDIS, redis_commands.pipeline),

@@ -1,7 +1,9 @@
 """Counting without a policy: hits a second of one process and one thread, everything included.
 
-`loads` are the subjects hit; `measure` counts a million hits of one of them and ends when the
-store has confirmed the last.
+    python -m benchmarks count-and-read
+
+`loads` are the subjects hit; `measure` counts the hits of one of them and ends when the store has
+confirmed the last.
 """
 
 from __future__ import annotations
@@ -12,10 +14,14 @@ import time
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 
-from benchmarks.measure import Sample, sample
+from benchmarks import ours
+from benchmarks.bench import Effort, Section, Table
+from benchmarks.measure import Result, Sample, sample
 from formal_cluster.model import CounterKey, CounterRead, Window
 from formal_cluster.protocols import Counters
+from formal_cluster.server import collector
 
+_HITS = 1_000_000
 _KEYS = 10_000
 _SLICE = 500
 _TIMED = 10
@@ -59,3 +65,32 @@ async def measure(counters: Counters, subjects: Sequence[CounterRead]) -> Sample
     while counters.status().pending:  # noqa: ASYNC110  hits confirm on their own
         await asyncio.sleep(0.001)
     return sample(latencies, clock() - begun)
+
+
+def run(effort: Effort) -> Section:
+    """An instance with a member of its own, in this process; one load after the other."""
+    samples = asyncio.run(_samples(effort))
+    rows = [
+        [
+            name,
+            f"{result.rate:,.0f}",
+            f"{result.spread:.0%}",
+            f"{result.p50_us:.1f}",
+            f"{result.p99_us:.1f}",
+        ]
+        for name, result in samples.items()
+    ]
+    columns = ["subjects", "hits/s", "spread", "p50 µs", "p99 µs"]
+    title = "hit(): counted and read, batched, written and folded, until the last is confirmed"
+    return Section(tables=[Table(title, columns, rows)], rounds=effort.rounds)
+
+
+async def _samples(effort: Effort) -> Mapping[str, Result]:
+    some = loads(round(effort.seconds(_HITS)))
+    samples: dict[str, list[Sample]] = {name: [] for name in some}
+    async with ours.one_instance() as (cluster, _port):
+        collector.calm()  # as `formal-cluster serve` does
+        for _ in range(effort.rounds):
+            for name, subjects in some.items():
+                samples[name].append(await measure(cluster.counters, subjects))
+    return {name: Result(name, of) for name, of in samples.items()}

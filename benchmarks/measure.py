@@ -58,19 +58,6 @@ def sample(latencies_s: list[float], elapsed_s: float) -> Sample:
     )
 
 
-def in_process(operation: Callable[[int], object], count: int) -> Sample:
-    """Call a synchronous operation `count` times in a row (closed loop, one caller)."""
-    clock = time.perf_counter
-    latencies = []
-    begun = before = clock()
-    for number in range(count):
-        operation(number)
-        after = clock()
-        latencies.append(after - before)
-        before = after
-    return sample(latencies, before - begun)
-
-
 async def waiting(
     operation: Operation,
     callers: int,

@@ -1,6 +1,6 @@
 """What a million subjects cost: memory, joining, snapshots, and folding beside them.
 
-    python -m benchmarks.memory [--subjects 1000000] [--hits 3]
+    python -m benchmarks memory
 
 Two instances on one etcd, each in a process of its own. The first folds batches as if others had
 appended them, and makes a snapshot; the second joins. How long an event loop was blocked is given
@@ -9,7 +9,6 @@ twice: by the clock, and by the CPU time that its thread took, as other processe
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import os
@@ -24,6 +23,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from benchmarks.bench import Effort, Section
 from formal_cluster.cluster import Cluster
 from formal_cluster.counters.counters import LogCounters
 from formal_cluster.counters.fold import Record, State
@@ -35,6 +35,7 @@ from formal_cluster.server import collector
 Figures = dict[str, float]
 
 _COUNTER = "bucket access"
+_SUBJECTS, _HITS = 1_000_000, 3
 _KEYS_PER_BATCH = 2_000
 _HITS_PER_BATCH = 100
 _BATCHES = 300
@@ -266,19 +267,13 @@ def _blocked(figures: Figures) -> str:
     return f"{figures['blocked_ms']:.0f} ({figures['blocked_cpu_ms']:.0f})"
 
 
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description=__doc__)
-    parser.add_argument("--subjects", type=int, default=1_000_000)
-    parser.add_argument("--hits", type=int, default=3, help="of each subject")
-    arguments = parser.parse_args()
+def run(effort: Effort) -> Section:
+    """One process fills, makes a snapshot and waits; another joins."""
+    subjects = 20_000 if effort.quick else _SUBJECTS
     context = get_context("spawn")
     with etcd() as endpoint:
         ours, theirs = context.Pipe()
-        first = context.Process(
-            target=in_process,
-            args=(holder, endpoint, arguments.subjects, arguments.hits, theirs),
-        )
+        first = context.Process(target=in_process, args=(holder, endpoint, subjects, _HITS, theirs))
         first.start()
         held = ours.recv()
         second = context.Process(target=in_process, args=(joiner, endpoint, theirs))
@@ -287,8 +282,4 @@ def main() -> None:
         ours.send("joined")
         for process in (first, second):
             process.join()
-    print(report(arguments.subjects, arguments.hits, held, joined))
-
-
-if __name__ == "__main__":
-    main()
+    return Section(markdown=report(subjects, _HITS, held, joined))

@@ -77,6 +77,20 @@ class _Counting:
 
 
 @asynccontextmanager
+async def counting(place: Place) -> AsyncIterator[Limiter]:
+    """Accesses that are permitted anyway: counted and read in one call, without a limit."""
+    async with _cluster(place) as cluster:
+        some = _Counting(cluster, place)
+        hit = some.counters.hit
+
+        def count(subject: str, _limit: int) -> bool:
+            hit(some.reads(subject)[0])
+            return True
+
+        yield Limiter(now=count, count=some.count, settled=some.settled)
+
+
+@asynccontextmanager
 async def eventual(place: Place) -> AsyncIterator[Limiter]:
     """Counted and read in memory; no policy."""
     async with _cluster(place) as cluster:

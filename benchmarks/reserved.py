@@ -1,6 +1,6 @@
 """`reserved` beside `strict` at a limit of 500: decisions per second and store writes per decision.
 
-    python -m benchmarks.reserved
+    python -m benchmarks reserved
 
 One instance over its own etcd, alternating rounds. Callers work on users of their own, each until
 its limit is used up, then on the next: so every block's growth and its end are in the figures.
@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.bench import Effort, Section, Table
 from formal_cluster.cluster import Cluster
 from formal_cluster.model import ClusterState, Grade
 
@@ -28,7 +29,6 @@ import future.keywords.if
 
 pre_request := {{"action": "block"}} if input.bucket.access_count.last_minute > {LIMIT}
 """
-ROUNDS = 5
 SECONDS = 2.0
 
 
@@ -42,7 +42,7 @@ class Round(NamedTuple):
 
 
 async def measure(
-    *, callers: Sequence[int] = (1, 16, 64), rounds: int = ROUNDS, seconds: float = SECONDS
+    *, rounds: int, seconds: float, callers: Sequence[int] = (1, 16, 64)
 ) -> dict[tuple[Grade, int], list[Round]]:
     """Rounds by grade and number of concurrent callers."""
     results: dict[tuple[Grade, int], list[Round]] = {}
@@ -120,19 +120,24 @@ def _settings(directory: str) -> dict[str, object]:
     }
 
 
-def table(results: dict[tuple[Grade, int], list[Round]]) -> str:
-    """Medians, in Markdown."""
-    lines = [
-        "| callers at once | grade | decisions/s | p50 µs | p99 µs | store writes per decision |",
-        "|---|---|---|---|---|---|",
-    ]
+def run(effort: Effort) -> Section:
+    """Both grades, with more and more callers."""
+    results = asyncio.run(measure(rounds=effort.rounds, seconds=effort.seconds(SECONDS)))
+    rows = []
     for (grade, callers), rounds in sorted(results.items(), key=lambda item: item[0][1]):
         rate, p50, p99, writes = (statistics.median(column) for column in zip(*rounds, strict=True))
-        lines.append(
-            f"| {callers} | `{grade}` | {rate:,.0f} | {p50:,.0f} | {p99:,.0f} | {writes:.4f} |"
+        rows.append(
+            [
+                str(callers),
+                grade.value,
+                f"{rate:,.0f}",
+                f"{p50:,.0f}",
+                f"{p99:,.0f}",
+                f"{writes:.4f}",
+            ]
         )
-    return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    print(table(asyncio.run(measure())))
+    columns = ["callers", "grade", "decisions/s", "p50 µs", "p99 µs", "store writes a decision"]
+    return Section(
+        tables=[Table("Reserved beside strict: one instance, limit 500", columns, rows)],
+        rounds=effort.rounds,
+    )

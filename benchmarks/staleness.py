@@ -1,6 +1,6 @@
 """How old is what one instance knows of the others, and what does that cost the store?
 
-    python -m benchmarks.staleness
+    python -m benchmarks staleness
 
 Three instances in three processes, each on an etcd member of its own, count 10,000 hits a second
 together (open loop, no policy). Fifty times a second the first one hits a subject that is new;
@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from benchmarks import ours
+from benchmarks.bench import Effort, Section, Table
 from benchmarks.three_instances import MEMBERS, Processes, three_members, three_processes
 from formal_cluster.cluster import Cluster
 from formal_cluster.model import CounterKey, CounterRead, Window
@@ -127,18 +128,21 @@ def measure(processes: Processes, run: str) -> Report:
     )
 
 
-def main() -> None:
-    """Print three rounds."""
-    print("| hits per second | staleness p50 ms | p99 ms | slowest ms | store operations per hit |")
-    print("|--:|--:|--:|--:|--:|")
+def run(effort: Effort) -> Section:
+    """Rounds one after the other, each with its own hits."""
     with three_members() as ports, three_processes(ports) as processes:
-        for number in range(3):
-            report = measure(processes, str(number))
-            print(
-                f"| {report.hits_per_second:,.0f} | {report.p50_ms:.1f} | {report.p99_ms:.1f} "
-                f"| {report.slowest_ms:.1f} | {report.operations_per_hit:.4f} |"
-            )
-
-
-if __name__ == "__main__":
-    main()
+        reports = [measure(processes, str(number)) for number in range(effort.rounds)]
+    rows = [
+        [
+            str(number),
+            f"{report.hits_per_second:,.0f}",
+            f"{report.p50_ms:.1f}",
+            f"{report.p99_ms:.1f}",
+            f"{report.slowest_ms:.1f}",
+            f"{report.operations_per_hit:.4f}",
+        ]
+        for number, report in enumerate(reports, start=1)
+    ]
+    columns = ["round", "hits/s", "p50 ms", "p99 ms", "slowest ms", "store operations a hit"]
+    title = "How late others see a hit: three instances with a member each"
+    return Section(tables=[Table(title, columns, rows)], rounds=effort.rounds)

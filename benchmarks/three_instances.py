@@ -1,6 +1,6 @@
 """Three processes and three members: strict hits beside the bare loop, and what `staleness` does.
 
-    python -m benchmarks.three_instances
+    python -m benchmarks three-instances
 
 `three_members` starts the members, `three_processes` the processes. Each is connected to a member
 of its own, has the counters and the bare loop in it, and does what it is told, so the contestants
@@ -22,12 +22,12 @@ from typing import Any
 
 from benchmarks import ours
 from benchmarks.bare_loop import bare_loop
+from benchmarks.bench import Effort, Section, Table
 from benchmarks.measure import Result, Sample, waiting
 from formal_cluster.cluster import Cluster
 from formal_cluster.server import collector
 
 MEMBERS = 3
-_ROUNDS = 5
 _SECONDS = 1.5
 _CALLERS = (64, 256)
 
@@ -132,15 +132,15 @@ async def _bare(_cluster: Cluster, number: int, port: int, callers: int) -> Samp
 CONTESTANTS: Mapping[str, Job] = {"strict hit": _strict, "bare loop": _bare}
 
 
-def strict(processes: Processes) -> Mapping[int, list[Result]]:
+def strict(processes: Processes, *, rounds: int) -> Mapping[int, list[Result]]:
     """By the number of callers waiting in each process: all contestants, in alternating rounds."""
     results: dict[int, list[Result]] = {}
     for callers in _CALLERS:
-        rounds: dict[str, list[Sample]] = {name: [] for name in CONTESTANTS}
-        for _ in range(_ROUNDS):
+        samples: dict[str, list[Sample]] = {name: [] for name in CONTESTANTS}
+        for _ in range(rounds):
             for name, job in CONTESTANTS.items():
-                rounds[name].append(_together(processes.do(job, callers)))
-        results[callers] = [Result(name, samples) for name, samples in rounds.items()]
+                samples[name].append(_together(processes.do(job, callers)))
+        results[callers] = [Result(name, some) for name, some in samples.items()]
     return results
 
 
@@ -153,19 +153,25 @@ def _together(samples: Sequence[Sample]) -> Sample:
     )
 
 
-def main() -> None:
-    """Print the table."""
+def run(effort: Effort) -> Section:
+    """Beside the bare loops of three processes."""
     with three_members() as ports, three_processes(ports) as processes:
-        print("| waiting in each | | hits per second | spread | p50 ms | p99 ms | ÷ bare loop |")
-        print("|--:|---|--:|--:|--:|--:|--:|")
-        for callers, results in strict(processes).items():
-            floor = results[-1]
-            for r in results:
-                print(
-                    f"| {callers} | {r.name} | {r.rate:,.0f} | {r.spread:.0%} "
-                    f"| {r.p50_us / 1e3:.2f} | {r.p99_us / 1e3:.2f} | {r.rate / floor.rate:.2f} |"
-                )
-
-
-if __name__ == "__main__":
-    main()
+        results = strict(processes, rounds=effort.rounds)
+    rows = [
+        [
+            f"{callers} in each",
+            result.name,
+            f"{result.rate:,.0f}",
+            f"{result.spread:.0%}",
+            f"{result.p50_us / 1e3:.2f}",
+            f"{result.p99_us / 1e3:.2f}",
+            f"{result.rate / contestants[-1].rate:.2f}",
+        ]
+        for callers, contestants in results.items()
+        for result in contestants
+    ]
+    columns = ["waiting", "", "hits/s", "spread", "p50 ms", "p99 ms", "÷ bare loop"]
+    return Section(
+        tables=[Table("Strict hits of three instances with a member each", columns, rows)],
+        rounds=effort.rounds,
+    )
