@@ -534,3 +534,21 @@ async def test_an_undisturbed_log_has_no_new_life(cluster: Cluster) -> None:
 
     assert {three._ledger.life} == lives
     assert len(lives) == 1
+
+
+async def test_a_store_that_learns_its_name_late_is_followed_on_without_a_word(
+    cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    (one,) = await cluster.add("one")
+    one.attempt(ALICE).commit()
+    await eventually(lambda: one.status().pending == 0)
+    name, cluster.cluster = cluster.cluster, None
+    (two,) = await cluster.add("two")
+    state = two._ledger.state
+
+    cluster.stores["two"].cluster = name
+    await eventually(lambda: two._reader._cluster == name)
+    two.attempt(ALICE).commit()
+    await eventually(lambda: cluster.values() == [2, 2])
+    assert state is two._ledger.state
+    assert [] == [r.getMessage() for r in caplog.records if "starting over" in r.getMessage()]

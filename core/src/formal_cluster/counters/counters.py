@@ -23,7 +23,7 @@ from formal_cluster.counters.keys import Keys
 from formal_cluster.counters.ledger import Ledger
 from formal_cluster.counters.outbox import Outbox
 from formal_cluster.counters.pacing import retries_s
-from formal_cluster.counters.reader import LogReader
+from formal_cluster.counters.reader import LogReader, StoreNamed
 from formal_cluster.counters.reappend import Reappender
 from formal_cluster.counters.records import Batch
 from formal_cluster.counters.reset import leaving_ms
@@ -322,6 +322,8 @@ class LogCounters:
         elif isinstance(error, Unavailable) and not self._ledger.state.revision:
             # Normal while a cluster forms; the cluster's state says so all the while.
             self._logger.debug("no counter log can be read yet", extra={"error": str(error)})
+        elif isinstance(error, StoreNamed):
+            self._logger.debug("checking the counter log", extra={"reason": str(error)})
         elif isinstance(error, FormalClusterError):
             self._logger.warning(
                 "following the counter log ended; starting over", extra={"error": str(error)}

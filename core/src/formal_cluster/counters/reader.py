@@ -27,6 +27,10 @@ class HistoryMissing(CountersError):
     """The store has discarded records that no snapshot holds yet."""
 
 
+class StoreNamed(CountersError):
+    """A store that answered before it knew its cluster has learned it. Nothing need be wrong."""
+
+
 class LogReader:
     """Brings a ledger to where the log is, and keeps it there."""
 
@@ -133,12 +137,14 @@ class LogReader:
 
         Raises:
             Gap: It is another cluster.
+            StoreNamed: It said nothing of its cluster then; what is held has to be checked.
         """
         cluster = self._store.status().cluster_id
-        if cluster not in (None, self._cluster):
-            raise Gap(
-                f"the store was cluster {self._cluster} and is {cluster}; reading the log anew"
-            )
+        if cluster in (None, self._cluster):
+            return
+        if self._cluster is None:
+            raise StoreNamed(f"the store turns out to be cluster {cluster}")
+        raise Gap(f"the store was cluster {self._cluster} and is {cluster}; reading the log anew")
 
     def _go_on_from(
         self, state: State, newest: Sequence[Record] = (), revision: int = 0, *, life: int
