@@ -73,7 +73,7 @@ bench: setup ## measure us beside peers, 15 minutes; QUICK=1 has a look, WRITE=1
 
 docs: setup ## build the documentation into site/, strictly; writes docs/reference from the code
 	$(BIN)/python tools/reference.py
-	$(BIN)/mkdocs build
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 clean: ## remove the environment and everything generated
 	rm -rf .venv .tools dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
