@@ -35,8 +35,8 @@ def pages() -> dict[str, str]:
 _SETTINGS = """\
 # Settings
 
-One TOML file, named by `--config` or `FORMAL_CLUSTER_CONFIG`. Every key has a default unless it says
-*required*; an unknown key is an error. An environment variable overrides a key:
+One TOML file, named by `--config` or `FORMAL_CLUSTER_CONFIG`. Every key has a default unless it
+says *required*; an unknown key is an error. An environment variable overrides a key:
 `FORMAL_CLUSTER_STORE__ETCD__DATA_DIR=/data` sets `store.etcd.data_dir`; `__` separates the levels,
 and the value is read as TOML if it is any, else as text.
 
