@@ -138,7 +138,8 @@ def check_toml(text: str, directory: Path) -> tuple[CounterSettings, ...] | None
 
 def check_rego(text: str, directory: Path, counters: tuple[CounterSettings, ...]) -> None:
     file = directory / "policy.rego"
-    file.write_text(text)
+    is_whole = text.startswith("package ")
+    file.write_text(text if is_whole else f"package formal.v2\n\n{text}")
     load_policies([file], counters)
 
 

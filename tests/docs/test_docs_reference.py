@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import runpy
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
 from pydantic import BaseModel
 
+from formal_cluster import Cluster
+from formal_cluster.counters.pacing import batch_interval_s
+from formal_cluster.counters.settings import LogCountersSettings
+from formal_cluster.model import Member, Role
 from formal_cluster.plugins import PluginManager
 from formal_cluster.policy.findings import PolicySetRefused
 from formal_cluster.policy.load import load_policies
+from formal_cluster.protocols import JournalEntry
 from formal_cluster.server import app as server
 from formal_cluster.settings import DEFAULT_COUNTER, CounterSettings, Settings
 from formal_cluster.settings_file.env import variable_name
@@ -131,6 +139,83 @@ def test_every_metric_is_in_the_http_reference_and_no_other():
     named = set(re.findall(r'"formal_cluster_(\w+)"', source.read_text()))
     gauges = set(re.findall(r'"(\w+)": \(', source.read_text())) | {"stale_seconds"}
     assert {name.removesuffix("_total") for name in documented} == named | gauges
+
+
+def _shape(document: object) -> object:
+    """Names and nesting of a JSON document, without its values."""
+    if isinstance(document, dict):
+        return {name: _shape(value) for name, value in document.items()}
+    return [_shape(document[0])] if isinstance(document, list) and document else None
+
+
+@pytest.fixture
+async def answers(tmp_path):
+    """What an instance answers to the requests whose answers the page shows."""
+    (tmp_path / "policy.rego").write_text(
+        "package formal.v2\n\nimport future.keywords.if\n\n"
+        'pre_request := {"action": "block", "type": "block_with_formal_message"} if {\n'
+        "  input.bucket.access_count.last_minute > 0\n}\n"
+    )
+    settings = {
+        "store": {"driver": "memory"},
+        "discovery": {"static": {"instances": [{"id": "a", "address": "127.0.0.1"}]}},
+        "policy": {"paths": [str(tmp_path)]},
+    }
+    asked = {"input": {"user": {"id": "alice"}, "bucket": {"name": "sensitive-bucket"}}}
+    path = "/v1/data/formal/v2/pre_request"
+    async with (
+        Cluster.from_settings(settings) as cluster,
+        TestClient(TestServer(server.build_app(cluster))) as client,
+    ):
+        decision = await client.post(f"{path}?provenance&ratelimit", json=asked)
+        found = {f"POST {path}": await decision.json()}
+        for path in ("/ready", "/v1/cluster"):
+            answer = await client.get(path)
+            found[f"GET {path}"] = await answer.json()
+        yield found
+
+
+async def test_the_answers_that_the_http_reference_shows_have_all_fields(answers, blocks_of):
+    shown = {
+        block.title: json.loads(block.text)
+        for block in blocks_of(REFERENCE / "http.md")
+        if block.title
+    }
+    # Alone in memory there are no members and no journal: their fields are checked by type.
+    assert set(asdict(Member("a", "10.0.0.1", Role.VOTER))) == set(
+        shown["GET /v1/cluster"]["members"][0]
+    )
+    [entry] = shown.pop("GET /v1/cluster/journal")["journal"]
+    assert {field.name for field in fields(JournalEntry)} == set(entry)
+    shown["GET /v1/cluster"]["members"] = []
+    assert _shape(answers) == _shape(shown)
+
+
+def test_the_scaling_page_calculates_as_the_writers_do():
+    settings = LogCountersSettings()
+    rows = re.findall(
+        r"^\| (\d+) \| ([\d.]+) \| ([\d.]+) \| (\d+) \| ([\d,]+) \|$",
+        (DOCS / "scaling.md").read_text(),
+        re.MULTILINE,
+    )
+    assert len(rows) > 2
+    for instances, *figures in rows:
+        number = int(instances)
+        eventual, strict = (
+            batch_interval_s(
+                writers=number,
+                flush_interval_s=settings.flush_interval_ms / 1000,
+                write_budget=settings.write_budget,
+                strict=is_strict,
+            )
+            for is_strict in (False, True)
+        )
+        writes = number / eventual
+        expected = [
+            f"{eventual * 1000:g}",
+            f"{strict * 1000:.1g}" if strict < 0.01 else f"{strict * 1000:g}",
+        ]
+        assert [*expected, f"{writes:.0f}", f"{writes * number:,.0f}"] == figures
 
 
 # ── messages ─────────────────────────────────────────────────────────────────────────────────
