@@ -55,8 +55,13 @@ def _settings() -> Iterator[str]:
             yield from _table("[[counter]]", schema["$defs"]["CounterSettings"], schema["$defs"])
             yield from (body["description"], "")
         else:
-            own = _resolved(body, schema["$defs"])
-            yield from _table(f"[{section}]", own, schema["$defs"])
+            own, title = _resolved(body, schema["$defs"]), f"[{section}]"
+            if "properties" not in own:  # a table of tables whose names the operator chooses
+                own, title = (
+                    _resolved(own["additionalProperties"], schema["$defs"]),
+                    f"[{section}.…]",
+                )
+            yield from _table(title, own, schema["$defs"])
     yield from ("# Settings of drivers", "")
     for title, distribution, settings_class in _drivers():
         driver = settings_class.model_json_schema(by_alias=True)
@@ -215,7 +220,7 @@ def _member(name: str, attribute: Any) -> Iterator[str]:
         title, doc = f"{name}: {_returns(attribute)}", attribute.__doc__
     else:
         function = getattr(attribute, "__func__", attribute)
-        signature = str(inspect.signature(function))
+        signature = re.sub(r"<[^<>]* at 0x\w+>", "…", str(inspect.signature(function)))
         shown = re.sub(r"\((self|cls)(, )?", "(", signature).replace("'", "")
         prefix = "async " if inspect.iscoroutinefunction(function) else ""
         title, doc = f"{prefix}{name}{shown}", function.__doc__

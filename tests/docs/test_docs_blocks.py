@@ -39,6 +39,8 @@ PAGES = sorted(
     )
     for page in ROOT.glob(pattern)
 )
+DECLARATIONS = "formal_cluster.conformance.v1"
+"""The group in which drivers say how they are tested."""
 OUTPUT = "text"
 """The language of blocks that are nothing but output or pictures; `""` may have commands in it."""
 
@@ -122,7 +124,7 @@ def check_toml(text: str, directory: Path) -> tuple[CounterSettings, ...] | None
     """The counters that it declares, if it is a settings file that does."""
     content = tomllib.loads(text)
     if "project" in content:
-        groups = {family.group for family in FAMILIES.values()} | {GROUP}
+        groups = {family.group for family in FAMILIES.values()} | {GROUP, DECLARATIONS}
         assert set(content["project"]["entry-points"]) <= groups
         return None
     file = directory / "settings.toml"

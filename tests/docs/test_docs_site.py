@@ -18,12 +18,16 @@ LOADS = re.compile(
 
 
 def test_every_page_is_in_the_navigation():
-    """But for the decisions: their index is, and another test keeps that complete."""
+    """But for the decisions and the conformance reports, which pages of the first level lead to."""
     navigation = (ROOT / "mkdocs.yml").read_text().partition("\nnav:\n")[2]
     listed = re.findall(r"(\S+\.md)$", navigation, re.MULTILINE)
     pages = {str(page.relative_to(DOCS)) for page in DOCS.glob("**/*.md")}
-    decisions = {str(page.relative_to(DOCS)) for page in DOCS.glob("decisions/0*.md")}
-    assert sorted(pages - decisions) == sorted(listed), (
+    left_out = {
+        str(page.relative_to(DOCS))
+        for pattern in ("decisions/0*.md", "conformance/*.md")
+        for page in DOCS.glob(pattern)
+    }
+    assert sorted(pages - left_out) == sorted(listed), (
         "add the page to `nav` in mkdocs.yml, or remove it there"
     )
 
