@@ -11,7 +11,7 @@ UV_NEEDS := $(if $(shell command -v uv;),,python3-venv)
 unexport VIRTUAL_ENV
 
 .PHONY: help setup check test test-pythons simulate failover-report exactness conformance conformance-zoo
-.PHONY: demo bench clean
+.PHONY: demo bench docs clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,7 +23,7 @@ setup: ## install what is missing: etcd, Redis, uv, the virtual environment
 check: setup ## lint, format, types, import contracts
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/mypy */src */*/src */*/simulator benchmarks
+	$(BIN)/mypy */src */*/src */*/simulator benchmarks tools/*.py
 	$(BIN)/lint-imports
 
 # Most tests wait for elections and time-outs, so three at a time are much faster, also on two cores. A
@@ -71,5 +71,9 @@ demo: ## three clustered proxies limit one user together; one is killed and come
 bench: setup ## measure us beside peers, 15 minutes; QUICK=1 has a look, WRITE=1 keeps the figures
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(if $(WRITE),--write)
 
+docs: setup ## build the documentation into site/, strictly; writes docs/reference from the code
+	$(BIN)/python tools/reference.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+
 clean: ## remove the environment and everything generated
-	rm -rf .venv .tools dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .tools dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

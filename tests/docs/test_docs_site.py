@@ -1,0 +1,69 @@
+"""The site: every page is in it, it builds strictly, and it loads nothing from elsewhere."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+LOADS = re.compile(
+    r"<(?:script|img|iframe)[^>]* src=\"?(?:https?:)?//|<link[^>]* href=\"?(?:https?:)?//"
+)
+
+
+def test_every_page_is_in_the_navigation():
+    """But for the decisions and the conformance reports, which pages of the first level lead to."""
+    navigation = (ROOT / "mkdocs.yml").read_text().partition("\nnav:\n")[2]
+    listed = re.findall(r"(\S+\.md)$", navigation, re.MULTILINE)
+    pages = {str(page.relative_to(DOCS)) for page in DOCS.glob("**/*.md")}
+    left_out = {
+        str(page.relative_to(DOCS))
+        for pattern in ("decisions/0*.md", "conformance/*.md")
+        for page in DOCS.glob(pattern)
+    }
+    assert sorted(pages - left_out) == sorted(listed), (
+        "add the page to `nav` in mkdocs.yml, or remove it there"
+    )
+
+
+def test_every_page_of_the_first_level_is_in_the_index():
+    index = (DOCS / "README.md").read_text()
+    pages = [*DOCS.glob("*.md"), *DOCS.glob("reference/*.md")]
+    names = {str(page.relative_to(DOCS)) for page in pages} - {"README.md"}
+    assert set() == {name for name in names if f"]({name})" not in index}
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> Path:
+    """The built site. mkdocs.yml is strict: whatever MkDocs warns of is an error."""
+    directory = tmp_path_factory.mktemp("site")
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--site-dir", directory],
+        cwd=ROOT,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert 0 == done.returncode, done.stderr
+    return directory
+
+
+@pytest.mark.slow
+def test_the_site_loads_nothing_from_elsewhere(site):
+    pages = list(site.glob("**/*.html"))
+    assert len(pages) > 20
+    assert [] == [str(page) for page in pages if LOADS.search(page.read_text())]
+
+
+@pytest.mark.slow
+def test_what_a_page_links_to_outside_of_the_site_is_named_by_its_path(site):
+    index = (site / "index.html").read_text()
+    assert "<code>deploy/README.md</code> in the repository" in index
+    assert "../deploy" not in index
