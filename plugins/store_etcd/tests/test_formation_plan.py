@@ -254,6 +254,30 @@ def test_a_member_at_a_new_address_starts_over_only_if_the_cluster_serves_withou
     assert isinstance(step(own, {"a": live(*members, serving=False)}, peer_url=moved), Start)
 
 
+def test_a_member_whose_new_address_the_others_were_told_stays_what_it_is():
+    own, moved = identity("b").in_cluster("c1"), "http://elsewhere.example:2380"
+    entry = replace(listed("b"), peer_urls=(moved,))
+    assert isinstance(step(own, {"a": live(listed("a"), entry)}, peer_url=moved), Start)
+
+
+@pytest.mark.parametrize("who", ["itself", "another"])
+def test_after_a_restart_of_all_a_member_starts_where_the_newest_list_has_it(who):
+    moved = "http://elsewhere.example:2380"
+    old = {identity(name).member: f"http://{name}.example:2380" for name in "abc"}
+    new = old | {identity("b").member: moved}
+
+    def member(name: str, *, knows: bool) -> Identity:
+        lists = {"voters": new, "voters_index": 9} if knows else {"voters": old, "voters_index": 5}
+        return identity(name).in_cluster("c1").model_copy(update=lists)
+
+    own = member("b", knows=who == "itself")
+    silent = {"c": Silent("c is silent")}
+    knowing = {"a": NoEtcd(status_of(member("a", knows=True), None))} | silent
+    assert isinstance(step(own, knowing if who == "another" else silent, peer_url=moved), Start)
+    unaware = {"a": NoEtcd(status_of(member("a", knows=False), None))} | silent
+    assert isinstance(step(member("b", knows=False), unaware, peer_url=moved), Wait)
+
+
 @pytest.mark.parametrize("stage", [Stage.MEMBER, Stage.FOUNDING])
 def test_data_beside_a_cluster_of_unknown_lineage_is_left_to_the_operator(stage):
     own = identity("b", stage=stage, cluster_id="c9" if stage is Stage.MEMBER else None)

@@ -45,6 +45,16 @@ def test_two_thousand_schedules_that_nobody_has_seen_before_are_clean():
     assert 0 == done.returncode, f"{done.stdout}{done.stderr}"
 
 
+@pytest.mark.parametrize(
+    "seed",
+    [
+        1014280874,  # moved, told the others, restarted: nobody started where all would find it
+    ],
+)
+def test_what_once_went_wrong_does_not_again(seed):
+    assert run(draw(seed), Planners()).wrong is None
+
+
 @pytest.mark.slow
 def test_every_step_of_every_planner_is_taken_somewhere():
     taken: set[str] = set()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from formal_cluster_store_etcd.planning import genesis, recovery
+from formal_cluster_store_etcd.planning import gate, genesis, recovery
 from formal_cluster_store_etcd.planning.clusters import (
     RunningCluster,
     is_me,
@@ -61,7 +61,7 @@ def _plan_with_data(seen: Observation, rules: Rules, cluster: RunningCluster | N
         return _go_on_restoring(own)
     if cluster.serving and not mine:
         return SetAside(f"{cluster} without member {own.member}: it was removed")
-    if cluster.serving and own.peer_url != seen.peer_url:
+    if cluster.serving and _has_moved(seen, [url for entry in mine for url in entry.peer_urls]):
         return SetAside(
             f"the address was {own.peer_url} and is {seen.peer_url}; {cluster} and serves without "
             "this member"
@@ -114,12 +114,21 @@ def _plan_alone(seen: Observation, rules: Rules) -> Step:
             f"{' and '.join(newer)} may have newer data of the cluster than this instance, and no "
             f"etcd runs there yet. {recovery.ASK_OPERATOR}"
         )
-    if own.peer_url != seen.peer_url:
+    if _has_moved(seen, [gate.newest_voters(seen).get(own.member, "")]):
         return Wait(
             f"the address was {own.peer_url} and is {seen.peer_url}, where the other members would "
             f"not find this one; waiting for them. {recovery.ASK_OPERATOR}"
         )
     return Start("has data; no other instance's etcd of its cluster answers", _alone(own))
+
+
+def _has_moved(seen: Observation, listed: Sequence[str]) -> bool:
+    """Whether this instance is where the other members would not find it.
+
+    Args:
+        listed: Where they look for it. Its address may have been changed there since it joined.
+    """
+    return seen.peer_url != seen.own.peer_url and seen.peer_url not in listed
 
 
 def _go_on_restoring(own: Identity) -> Step:

@@ -46,7 +46,7 @@ class Gate:
 
 def look(seen: Observation) -> Gate:
     """Judge the newest list of voters that anyone who answers has."""
-    voters = _newest_voters(seen)
+    voters = newest_voters(seen)
     if not voters:
         return Gate(Quorum.UNKNOWN, "nobody who answers knows the voters")
     gone = {name: why for name, url in voters.items() if (why := _why_gone(name, url, seen))}
@@ -69,7 +69,7 @@ def operator_vouches(seen: Observation) -> bool:
     return vouched > max([seen.own.epoch, *(status.epoch for status in statuses)])
 
 
-def _newest_voters(seen: Observation) -> Mapping[str, str]:
+def newest_voters(seen: Observation) -> Mapping[str, str]:
     """Of all lists the one that was seen last, by the log, in the cluster of the highest rank.
 
     All who see the same lists so judge by the same one. Members that run have lists too.
