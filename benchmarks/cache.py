@@ -8,20 +8,18 @@ is (max - min) / median.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import statistics
-import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import aetcd
 import msgspec
 
+from benchmarks import ours
 from benchmarks.bench import Effort, Section
 from benchmarks.measure import Operation, Result, Sample, waiting
-from benchmarks.ours import free_ports, until_clustered
 from formal_cluster.cache import TEXT, Cache, of_type
 from formal_cluster.cache.status import CacheStatus
 from formal_cluster.cluster import Cluster
@@ -47,29 +45,6 @@ _CACHES = {
     "written": {"max_entries": 1_000_000, "max_bytes": 1 << 30, "deadline_ms": 10_000},
     "full": {"max_entries": 1_000, "deadline_ms": 30_000},
 }
-
-
-@contextlib.asynccontextmanager
-async def _instance() -> AsyncIterator[tuple[Cluster, int]]:
-    with tempfile.TemporaryDirectory() as directory:
-        client_port, peer_port = free_ports(2)
-        settings = {
-            "discovery": {
-                "drivers": ["static"],
-                "static": {"self": "a", "instances": [{"id": "a", "address": "127.0.0.1"}]},
-            },
-            "store": {
-                "etcd": {
-                    "data_dir": f"{directory}/default.etcd",
-                    "client_port": client_port,
-                    "peer_port": peer_port,
-                }
-            },
-            "cache": _CACHES,
-        }
-        async with Cluster.from_settings(settings) as cluster:
-            await until_clustered(cluster)
-            yield cluster, client_port
 
 
 async def _fill(cluster: Cluster) -> None:
@@ -229,7 +204,7 @@ async def _tables(*, rounds: int) -> str:
         await _fill(cluster)
         collector.calm()  # as `formal-cluster serve` does
         tables = await _reads(cluster, rounds)
-    async with _instance() as (cluster, port):
+    async with ours.one_instance(cache=_CACHES) as (cluster, port):
         tables += ["", *await _pairs(cluster, port, 3 * rounds)]
         tables += ["", *await _writes(cluster, port, rounds)]
     return "\n".join(tables)

@@ -21,7 +21,6 @@ import logging
 import os
 import random
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -32,6 +31,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks import ours
 from benchmarks.lines import Line, svg
 from formal_cluster.counters.counters import LogCounters
 from formal_cluster.counters.settings import LogCountersSettings
@@ -79,10 +79,7 @@ class Etcd:
     """One etcd of our own, and what it says of itself."""
 
     def __init__(self, home: str) -> None:
-        here = ("127.0.0.1", 0)
-        with socket.create_server(here) as one, socket.create_server(here) as other:
-            ports = one.getsockname()[1], other.getsockname()[1]
-        self.url, peer = (f"http://127.0.0.1:{port}" for port in ports)
+        self.url, peer = (f"http://127.0.0.1:{port}" for port in ours.free_ports(2))
         self._process = subprocess.Popen(
             [
                 *("etcd", "--data-dir", f"{home}/etcd", "--log-level", "error"),

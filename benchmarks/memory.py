@@ -13,7 +13,6 @@ import asyncio
 import contextlib
 import os
 import random
-import socket
 import subprocess
 import tempfile
 import time
@@ -23,6 +22,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from benchmarks import ours
 from benchmarks.bench import Effort, Section
 from formal_cluster.cluster import Cluster
 from formal_cluster.counters.counters import LogCounters
@@ -197,11 +197,7 @@ async def one_hit(counters: LogCounters) -> None:
 @contextlib.contextmanager
 def etcd() -> Iterator[str]:
     """An etcd of our own; its endpoint."""
-    with (
-        socket.create_server(("127.0.0.1", 0)) as one,
-        socket.create_server(("127.0.0.1", 0)) as two,
-    ):
-        client, peer = (f"http://127.0.0.1:{listener.getsockname()[1]}" for listener in (one, two))
+    client, peer = (f"http://127.0.0.1:{port}" for port in ours.free_ports(2))
     with tempfile.TemporaryDirectory() as directory:
         process = subprocess.Popen(
             [
@@ -272,14 +268,14 @@ def run(effort: Effort) -> Section:
     subjects = 20_000 if effort.quick else _SUBJECTS
     context = get_context("spawn")
     with etcd() as endpoint:
-        ours, theirs = context.Pipe()
+        here, theirs = context.Pipe()
         first = context.Process(target=in_process, args=(holder, endpoint, subjects, _HITS, theirs))
         first.start()
-        held = ours.recv()
+        held = here.recv()
         second = context.Process(target=in_process, args=(joiner, endpoint, theirs))
         second.start()
-        joined = ours.recv()
-        ours.send("joined")
+        joined = here.recv()
+        here.send("joined")
         for process in (first, second):
             process.join()
     return Section(markdown=report(subjects, _HITS, held, joined))

@@ -30,13 +30,19 @@ _MINUTE = (Window.parse("last_minute"),)
 
 
 @contextlib.asynccontextmanager
-async def one_instance() -> AsyncIterator[tuple[Cluster, int]]:
-    """A cluster of one with the seed's policy, and its etcd's client port."""
+async def one_instance(
+    rego: str = SEED_POLICY, **settings: object
+) -> AsyncIterator[tuple[Cluster, int]]:
+    """A cluster of one, and its etcd's client port.
+
+    Args:
+        settings: Further sections of its settings.
+    """
     with tempfile.TemporaryDirectory() as directory:
         policy = Path(directory) / "policy.rego"
-        policy.write_text(SEED_POLICY)
+        policy.write_text(rego)
         client_port, peer_port = free_ports(2)
-        settings = {
+        settings |= {
             "discovery": {
                 "drivers": ["static"],
                 "static": {"self": "a", "instances": [{"id": "a", "address": "127.0.0.1"}]},

@@ -10,17 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import socket
 import statistics
-import tempfile
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks import ours
 from benchmarks.bench import Effort, Section, Table
 from formal_cluster.cluster import Cluster
-from formal_cluster.model import ClusterState, Grade
+from formal_cluster.model import Grade
 
 LIMIT = 500
 POLICY = f"""package formal.v2
@@ -47,18 +45,11 @@ async def measure(
     """Rounds by grade and number of concurrent callers."""
     results: dict[tuple[Grade, int], list[Round]] = {}
     users = itertools.count()
-    with tempfile.TemporaryDirectory() as directory:
-        (Path(directory) / "policy.rego").write_text(POLICY)
-        async with Cluster.from_settings(_settings(directory)) as cluster:
-            deadline = time.monotonic() + 30
-            while cluster.status().state is not ClusterState.CLUSTERED:
-                if time.monotonic() > deadline:
-                    raise SystemExit(f"the cluster of one did not form: {cluster.status()}")
-                await asyncio.sleep(0.05)
-            for _ in range(rounds):
-                for number, grade in itertools.product(callers, (Grade.STRICT, Grade.RESERVED)):
-                    one = await _round(cluster, grade, number, seconds, users)
-                    results.setdefault((grade, number), []).append(one)
+    async with ours.one_instance(POLICY) as (cluster, _port):
+        for _ in range(rounds):
+            for number, grade in itertools.product(callers, (Grade.STRICT, Grade.RESERVED)):
+                one = await _round(cluster, grade, number, seconds, users)
+                results.setdefault((grade, number), []).append(one)
     return results
 
 
@@ -95,29 +86,6 @@ async def _round(
         latencies[round(last * 0.99)] * 1e6,
         writes / len(latencies),
     )
-
-
-def _settings(directory: str) -> dict[str, object]:
-    with (
-        socket.create_server(("127.0.0.1", 0)) as one,
-        socket.create_server(("127.0.0.1", 0)) as two,
-    ):
-        ports = one.getsockname()[1], two.getsockname()[1]
-    return {
-        "discovery": {
-            "drivers": ["static"],
-            "static": {"self": "a", "instances": [{"id": "a", "address": "127.0.0.1"}]},
-        },
-        "store": {
-            "driver": "etcd",
-            "etcd": {
-                "data_dir": f"{directory}/default.etcd",
-                "client_port": ports[0],
-                "peer_port": ports[1],
-            },
-        },
-        "policy": {"paths": [f"{directory}/policy.rego"], "reload_seconds": 0},
-    }
 
 
 def run(effort: Effort) -> Section:
