@@ -280,6 +280,7 @@ async def test_without_the_store_local_goes_on_alone_and_hands_over_what_others_
     await one.cache().put("fourth", b"")
     with pytest.raises(CacheUnavailable, match="max_entries"):
         await one.cache().put("fifth", b"")
+    await eventually(lambda: one.cache().peek("brief") is None)
 
     await one.find_store()
     await eventually(lambda: two.cache().peek("mine") == b"mine")

@@ -50,6 +50,7 @@ def test_two_thousand_schedules_are_clean():
     "seed",
     [
         1014280874,  # moved, told the others, restarted: nobody started where all would find it
+        1795600954,  # promoted just before the only voter it knew died: it asked nobody any more
     ],
 )
 def test_what_once_went_wrong_does_not_again(seed):

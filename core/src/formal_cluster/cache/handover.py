@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
-from collections.abc import Callable
 
 from formal_cluster.cache.keys import CacheKeys
 from formal_cluster.cache.near import Held, Near, weight
@@ -27,18 +25,15 @@ class Handover:
         store: StateStore,
         keys: CacheKeys,
         logger: logging.Logger,
-        *,
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._near = near
         self._store = store
         self._keys = keys
         self._logger = logger
-        self._monotonic = monotonic
         self._wake = asyncio.Event()
         self._reported = False
         self._expiry: dict[tuple[str, str], float] = {}
-        """When each entry vanishes that only this instance has, or had."""
+        """When each entry vanishes that only this instance has, or had; by the loop's clock."""
 
     def keep(self, namespace: str, key: str, value: bytes, ttl: float | None) -> None:
         """Hold an entry that cannot be written now.
@@ -55,7 +50,11 @@ class Handover:
                 f"cache.{namespace}.max_entries or max_bytes"
             )
         self._near.keep_unshared(namespace, key, value)
-        self._expiry[namespace, key] = float("inf") if ttl is None else self._monotonic() + ttl
+        loop = asyncio.get_running_loop()
+        expiry = float("inf") if ttl is None else loop.time() + ttl
+        self._expiry[namespace, key] = expiry
+        if ttl is not None:
+            loop.call_at(expiry, self._expire, namespace, key, expiry)
 
     def look(self) -> None:
         """The store has spoken: try to give it what is held for it, if there is something."""
@@ -69,7 +68,8 @@ class Handover:
             self._wake.clear()
             try:
                 for namespace, key in list(self._expiry):
-                    await self._give(namespace, key)
+                    if (namespace, key) in self._expiry:
+                        await self._give(namespace, key)
             except StoreError as error:
                 self._report(error)
             else:
@@ -77,16 +77,22 @@ class Handover:
 
     async def _give(self, namespace: str, key: str) -> None:
         value = self._near.spaces[namespace].get_unshared(key)
-        left = self._expiry[namespace, key] - self._monotonic()
+        expiry = self._expiry[namespace, key]
+        left = expiry - asyncio.get_running_loop().time()
         if value is not None and left > 0:
             life = self._near.life
             name = self._keys.entry(namespace, key)
-            ttl = None if left == float("inf") else left
+            ttl = None if expiry == float("inf") else left
             with contextlib.suppress(Conflict):
                 revision = await self._store.put(name, value, if_revision=0, ttl=ttl)
                 self._near.wrote(namespace, key, Held(value, revision), life=life)
-        self._near.forget_unshared(namespace, key)
-        del self._expiry[namespace, key]
+        self._expire(namespace, key, expiry)
+
+    def _expire(self, namespace: str, key: str, expiry: float) -> None:
+        """Hold an entry no longer, unless it was written again meanwhile."""
+        if self._expiry.get((namespace, key)) == expiry:
+            self._near.forget_unshared(namespace, key)
+            del self._expiry[namespace, key]
 
     def _report(self, error: StoreError) -> None:
         """Once, until it works again: it is tried about every second."""

@@ -125,10 +125,14 @@ def _ask_from_now_on(watch: Watch, members: Sequence[ClusterMember]) -> None:
 
 
 def _reached(world: World, node: Node) -> list[tuple[Node, Replica]]:
-    """The voters that answer, the instance's own first."""
+    """The voters that answer, the instance's own first, even if it was none when last looked."""
     watch = node.memory.watch
     found = [
         answer for voter in watch.voters if (answer := etcd_at(world, node, voter)) is not None
     ]
+    own = node.replica
+    if own is not None and all(replica is not own for _, replica in found):
+        # Without it, an instance is lost when the voters that it knew of as a learner are gone.
+        found += [(node, own) for voter in own.contents.voters if voter.id == own.member_id]
     found = [answer for answer in found if answer[1].cluster_id == watch.cluster_id]
     return sorted(found, key=lambda answer: (answer[0] is not node, answer[1].member_id))

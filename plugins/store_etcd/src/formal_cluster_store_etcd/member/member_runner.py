@@ -166,6 +166,7 @@ class MemberRunner:
             # that has forgotten what it voted for and what it acknowledged.
             return
         self._watch.own_member = place.own.member
+        self._watch.own_endpoint = place.client_endpoint
         ensure_free(place.client_endpoint)
         ensure_free(place.peer_endpoint)
         initial_cluster = step.initial_cluster if isinstance(step, Start) else None

@@ -22,7 +22,7 @@ from formal_cluster_store_etcd.planning.lineage import Lineage
 from formal_cluster_store_etcd.planning.members import ClusterMember, MemberStatus
 from formal_cluster_store_etcd.planning.observations import LiveEtcd
 from formal_cluster_store_etcd.planning.presence import Presence
-from formal_cluster_store_etcd.urls import endpoint_of
+from formal_cluster_store_etcd.urls import Endpoint, endpoint_of
 
 _FIRST_PING_S: Final = 0.1
 _PING_S: Final = 0.5
@@ -57,6 +57,7 @@ class ClusterWatch:
 
     Attributes:
         own_member: Name of this instance's member; None while it has none.
+        own_endpoint: Where that serves clients.
         leaving: Set it to ask the other members first from now on.
 
     Args:
@@ -82,6 +83,7 @@ class ClusterWatch:
         self._instances: dict[str, str] = {}
         self._present = 0
         self.own_member: str | None = None
+        self.own_endpoint: Endpoint | None = None
         self.leaving = False
         self.cluster_id: str | None = None
         self.lineage: Lineage | None = None
@@ -194,7 +196,12 @@ class ClusterWatch:
         return _MEMBERS_S * max(1.0, self._present / _INSTANCES_ASKING_EACH_SECOND)
 
     async def _list(self) -> MemberList | None:
-        for endpoint in self._client.endpoints:
+        endpoints = list(self._client.endpoints)
+        if self.own_endpoint is not None and self.own_endpoint not in endpoints:
+            # A learner refuses. But it may have become a voter since, and the voters that told
+            # this instance of themselves may all be gone.
+            endpoints.append(self.own_endpoint)
+        for endpoint in endpoints:
             try:
                 listed = await self._api.members(endpoint)
             except StoreError as error:
