@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import islice, pairwise
+from itertools import pairwise
 
 import pytest
 from aetcd.rpc import Event as RpcEvent
@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from formal_cluster.errors import NotWritable, OutcomeUnknown, StoreError, Unavailable
 from formal_cluster.model import WatchUpdate
-from formal_cluster_store_etcd import backoff
 from formal_cluster_store_etcd.client.errors_map import RevisionCompacted, map_error
 from formal_cluster_store_etcd.client.key_range import key_range
 from formal_cluster_store_etcd.client.rpc import StatusCode
@@ -121,16 +120,6 @@ def test_the_range_of_a_prefix_contains_the_prefix_itself(first, rest):
 def test_an_ipv6_endpoint_is_written_with_brackets():
     assert "[::1]:2379" == str(Endpoint("::1", 2379))
     assert "10.0.0.1:2379" == str(Endpoint("10.0.0.1", 2379))
-
-
-def test_delays_double_up_to_their_cap():
-    longest = backoff.delays(0.1, 1.0, uniform=lambda _low, high: high)
-    assert [0.1, 0.2, 0.4, 0.8, 1.0, 1.0] == list(islice(longest, 6))
-
-
-@given(st.floats(0.001, 10), st.floats(0.001, 10))
-def test_delays_are_jittered_over_the_upper_half(first_s, cap_s):
-    assert all(0 < delay <= cap_s for delay in islice(backoff.delays(first_s, cap_s), 20))
 
 
 # ── the watch cursor ─────────────────────────────────────────────────────────────────────────

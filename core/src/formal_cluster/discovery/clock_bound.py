@@ -14,6 +14,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from formal_cluster.background import background
 from formal_cluster.protocols import Discovery
 
 _log = logging.getLogger(__name__)
@@ -65,14 +66,8 @@ class ClockBound:
     async def reading(self) -> AsyncIterator[None]:
         """Read it at once, then about once a second while the context lasts."""
         self.read()
-        task = asyncio.create_task(self._keep_reading(), name="clock error bound")
-        try:
+        async with background(self._keep_reading(), name="clock error bound"):
             yield
-        finally:
-            task.cancel()
-            await asyncio.wait({task})
-            if not task.cancelled():
-                task.result()
 
     async def _keep_reading(self) -> None:
         while True:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+from formal_cluster.background import background
 from formal_cluster.errors import PolicyLoadError
 from formal_cluster.policy.evaluate import PolicySet
 from formal_cluster.policy.load import load_policies
@@ -85,14 +86,8 @@ class PolicyHolder:
         if not self._settings.reload_seconds:
             yield
             return
-        task = asyncio.create_task(self._watch(), name="policy reload")
-        try:
+        async with background(self._watch(), name="policy reload"):
             yield
-        finally:
-            task.cancel()
-            await asyncio.wait({task})
-            if not task.cancelled():
-                task.result()
 
     async def _watch(self) -> None:
         while True:

@@ -14,8 +14,8 @@ import time
 from collections.abc import AsyncIterator
 from typing import Final
 
+from formal_cluster import backoff
 from formal_cluster.errors import Unavailable
-from formal_cluster_store_redis_test import backoff
 from formal_cluster_store_redis_test.errors_map import Refused, map_refusal, until_mended
 from formal_cluster_store_redis_test.knowledge import Knowledge
 from formal_cluster_store_redis_test.layout import Layout

@@ -13,9 +13,9 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Final
 
+from formal_cluster import backoff
 from formal_cluster.errors import Unavailable
 from formal_cluster.model import WatchUpdate
-from formal_cluster_store_redis_test import backoff
 from formal_cluster_store_redis_test.errors_map import map_refusal
 from formal_cluster_store_redis_test.history import read
 from formal_cluster_store_redis_test.link import Answered, Lost

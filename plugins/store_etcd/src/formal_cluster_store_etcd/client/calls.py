@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
+from formal_cluster import backoff
 from formal_cluster.errors import OutcomeUnknown, Unavailable
-from formal_cluster_store_etcd import backoff
 from formal_cluster_store_etcd.client import rpc
 from formal_cluster_store_etcd.client.endpoints import Link, Links
 from formal_cluster_store_etcd.client.outcome import outcome

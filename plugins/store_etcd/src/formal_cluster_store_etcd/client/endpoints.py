@@ -11,8 +11,8 @@ import contextlib
 from collections.abc import Coroutine, Sequence
 from typing import Final
 
+from formal_cluster import backoff
 from formal_cluster.errors import StoreError, Unavailable
-from formal_cluster_store_etcd import backoff
 from formal_cluster_store_etcd.client import rpc
 from formal_cluster_store_etcd.client.outcome import outcome
 from formal_cluster_store_etcd.urls import Endpoint

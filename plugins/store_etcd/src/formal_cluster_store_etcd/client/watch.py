@@ -16,9 +16,9 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from typing import Final
 
+from formal_cluster import backoff
 from formal_cluster.errors import Compacted, StoreError, Unavailable
 from formal_cluster.model import WatchUpdate
-from formal_cluster_store_etcd import backoff
 from formal_cluster_store_etcd.client import rpc
 from formal_cluster_store_etcd.client.endpoints import Link, Links
 from formal_cluster_store_etcd.client.key_range import key_range

@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Final
 
+from formal_cluster import backoff
 from formal_cluster.errors import StoreError
 from formal_cluster.model import Instance
-from formal_cluster_store_etcd import backoff
 from formal_cluster_store_etcd.client.cluster_api import ClusterApi
 from formal_cluster_store_etcd.journal import Book
 from formal_cluster_store_etcd.member.etcd_command import command_line, environment
