@@ -233,8 +233,9 @@ async def test_while_the_store_is_away_counting_goes_on_and_is_caught_up_on(
         one.attempt(ALICE).commit()
     assert one.peek(ALICE)[0][0].value == 20
     assert two.peek(ALICE)[0][0].value == 0
-    with pytest.raises(CountersUnavailable, match="did not confirm"):
-        await two.attempt_strict(ALICE, deadline_s=0.05)
+    for _ in range(4):  # also those behind others that were given up
+        with pytest.raises(CountersUnavailable, match="did not confirm"):
+            await two.attempt_strict(ALICE, deadline_s=0.05)
     cluster.set(away=False)
 
     await eventually(lambda: cluster.values() == [20, 20, 20])
