@@ -396,13 +396,13 @@ async def test_lost_history_is_said_aloud_and_what_is_left_is_counted(
 async def test_a_joiner_waits_for_a_snapshot_of_records_that_the_store_has_discarded(
     cluster: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:
-    one = await cluster.add("one", snapshot_interval_s=600)
+    one = await cluster.add("one", snapshot_interval_s=120)
     assert await strict(one)
     assert await strict(one)
     await discard_history(cluster, one)
     assert cluster.keys(b"snapshot/") == []
 
-    joiner = await cluster.begin("two", snapshot_interval_s=600)
+    joiner = await cluster.begin("two", snapshot_interval_s=120)
     await eventually(lambda: joiner._reader._patience_ends is not None)
     assert not joiner.status().caught_up
     assert await snapshot(one)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 
 import pytest
 
@@ -191,22 +192,22 @@ async def test_a_change_that_the_leader_never_confirms_is_unknown(calm_cluster):
         await ClusterApi(timeout_s=2).remove(calm_cluster.endpoints[asked], 12345)
 
 
-async def fill(client: EtcdClient, value: bytes) -> None:
-    """Write until nothing can be written any more."""
-    while True:
+async def fill(client: EtcdClient, size: int) -> None:
+    """Write values of that size until nothing can be written any more."""
+    for number in itertools.count():
         try:
-            await client.put(b"key", value)
+            await client.put(b"key", number.to_bytes(4, "big") * (size // 4))
         except NotWritable:
             return
         except (OutcomeUnknown, Unavailable):
-            continue  # at the edge etcd does not say for sure
+            continue  # at the edge etcd applies what it refuses: the next value is told apart
 
 
 async def test_a_full_member_raises_an_alarm(api, etcd_start, eventually):
     full = etcd_start("full", "--quota-backend-bytes", str(1 << 20))
     assert () == await api.alarms(full.endpoint)
     client = EtcdClient([full.endpoint])
-    await fill(client, bytes(500_000))
+    await fill(client, 500_000)
     await client.aclose()
 
     alarm = (await eventually(lambda: api.alarms(full.endpoint)))[0]
@@ -220,7 +221,7 @@ async def test_a_full_member_has_room_again_once_compacted_defragmented_and_disa
 ):
     full = etcd_start("full", "--quota-backend-bytes", str(1 << 20))
     client = EtcdClient([full.endpoint])
-    await fill(client, bytes(100_000))
+    await fill(client, 100_000)
     (alarm,) = await eventually(lambda: api.alarms(full.endpoint))
     before = await api.status(full.endpoint)
     for _ in range(2):

@@ -20,10 +20,13 @@ CALM = {"quota_backend_bytes": QUOTA, "heartbeat_ms": 500, "election_ms": 5_000}
 
 async def fill(instance) -> None:
     """Overwrite one key until nothing can be written any more."""
-    with contextlib.suppress(NotWritable):
-        for number in range(400):
-            await instance.put(b"key", number.to_bytes(2, "big") * 500_000)
-        pytest.fail("it never fills up")
+    for number in range(400):
+        with contextlib.suppress(OutcomeUnknown, Unavailable):
+            try:
+                await instance.store.put(b"key", number.to_bytes(2, "big") * 500_000)
+            except NotWritable:
+                return
+    pytest.fail("it never fills up")
 
 
 async def writes(instance) -> bool:
@@ -52,7 +55,9 @@ async def test_a_full_database_can_be_written_to_again(fleet, start_all, eventua
     leader = next(i for i in everyone if i.id == i.status.leader)
     steps = [e.step for e in leader.store.journal() if e.planner == "maintenance"]
     taken = [step for step in steps if step != "Wait"]
-    assert ["Compact", *["Defragment"] * size, "Disarm"] == taken[: size + 2]
+    before = taken[: taken.index("Disarm")]
+    assert "Compact" == before[0]
+    assert before.count("Defragment") >= size
     await eventually(lambda: () == one.status.warnings)
 
 
@@ -61,9 +66,9 @@ async def test_while_the_database_is_full_of_keys_it_is_read_only_and_says_so(fl
     await one.start()
     await eventually(lambda: one.serves)
     keys = [b"key/%d" % number for number in range(100)]
-    with contextlib.suppress(NotWritable):
-        for key in keys:
-            await one.put(key, bytes(1_000_000))
+    for key in keys:
+        with contextlib.suppress(NotWritable, OutcomeUnknown, Unavailable):
+            await one.store.put(key, bytes(1_000_000))
     await eventually(lambda: one.status.state is StoreState.READ_ONLY)
     assert "has reached its quota, and nothing can be written" in one.error
     assert await one.read(keys[0]) is not None
