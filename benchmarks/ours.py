@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import socket
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable
@@ -13,6 +12,7 @@ from operator import methodcaller
 from pathlib import Path
 
 from benchmarks.measure import Operation
+from benchmarks.stores import free_port
 from formal_cluster.cluster import Cluster
 from formal_cluster.model import ClusterState, CounterKey, CounterRead, Window
 from formal_cluster.protocols import Attempt, Counters
@@ -84,11 +84,10 @@ async def client_instance(number: int, client_port: int) -> AsyncIterator[Cluste
 
 def free_ports(count: int) -> list[int]:
     """Ports that nobody listens on."""
-    with contextlib.ExitStack() as stack:
-        servers = [
-            stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)
-        ]
-        return [server.getsockname()[1] for server in servers]
+    ports: dict[int, None] = {}
+    while len(ports) < count:
+        ports[free_port()] = None
+    return list(ports)
 
 
 async def until_clustered(cluster: Cluster) -> None:

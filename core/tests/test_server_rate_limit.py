@@ -1,6 +1,7 @@
 """What is left of a limit, for callers: in Python, in the answer, and as HTTP fields."""
 
 import json
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -46,7 +47,7 @@ async def test_a_decision_tells_what_is_left_and_when_there_is_more(cluster: Clu
     # Two are in; the first of them has to go.
     reset_ms = cluster.reset_ms(minutes[-1])
     assert reset_ms is not None
-    assert 50_000 < reset_ms <= 60_000
+    assert 0 < reset_ms <= 60_000
     hour = decisions[0].counters[1]
     assert (1_000, 999) == (hour.limit, hour.remaining)
 
@@ -69,11 +70,15 @@ async def test_the_answer_and_its_header_say_so_when_asked(cluster: Cluster) -> 
         fields, body = await ask("?ratelimit")
         name, hour = "bucket.access_count.last_minute", "bucket.access_count.last_hour"
         assert f'"{name}";q=2;w=60, "{hour}";q=1000;w=3600' == fields["RateLimit-Policy"]
-        assert f'"{name}";r=0;t=60, "{hour}";r=998;t=3600' == fields["RateLimit"]
+        told = re.fullmatch(rf'"{name}";r=0;t=(\d+), "{hour}";r=998;t=(\d+)', fields["RateLimit"])
+        assert told is not None
+        # From the first access on, which is a moment ago.
+        assert 0 < int(told[1]) <= 60
+        assert int(told[2]) - int(told[1]) == 3_600 - 60
         assert "Retry-After" not in fields
         fields, body = await ask("?ratelimit")
         assert {"action": "block"} == body["result"]
-        assert "60" == fields["Retry-After"]
+        assert 0 < int(fields["Retry-After"]) <= int(told[1])
         assert [(name, 2, 0, 60), (hour, 1_000, 997, 3_600)] == [
             (q["name"], q["limit"], q["remaining"], q["window_s"]) for q in body["ratelimit"]
         ]

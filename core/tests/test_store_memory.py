@@ -517,7 +517,7 @@ async def test_an_idle_watch_says_again_and_again_that_it_is_current():
     store = memory_store()
     await store.start()
     revision = await store.put(b"k", b"v")
-    async with aclosing(store.watch(b"")) as watch, asyncio.timeout(20):
+    async with aclosing(store.watch(b"")) as watch, asyncio.timeout(50):
         updates = [await anext(watch) for _ in range(3)]
 
     assert [WatchUpdate((), revision)] * 3 == updates

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -175,13 +176,15 @@ def mirror() -> Path | None:
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
+    # An address that nobody else uses, so that nobody takes the port.
+    host = f"127.{random.randint(1, 254)}.{random.randint(0, 254)}.{random.randint(1, 254)}"
+    with socket.create_server((host, 0)) as free:
         port = free.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    url = f"http://{host}:{port}"
+    command = [sys.executable, "-m", "moto.server", "-H", host, "-p", str(port)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
         try:
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 120
             while True:
                 try:
                     urllib.request.urlopen(f"{url}/moto-api/data.json", timeout=2).close()
@@ -242,7 +245,7 @@ module "connector" {{
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 def test_terraform_plans_it(aws, directory, tmp_path):
     terraform, plugins = shutil.which("terraform"), mirror()
     if terraform is None or plugins is None:

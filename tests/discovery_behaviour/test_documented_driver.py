@@ -81,7 +81,7 @@ async def test_what_cannot_be_used_is_no_empty_view(create, listing, text):
 
 async def test_it_tells_of_changes(create, listing):
     listing(("a", "10.0.0.1", "running"))
-    async with asyncio.timeout(10), aclosing(create().watch()) as views:
+    async with asyncio.timeout(50), aclosing(create().watch()) as views:
         await anext(views)
 
         listing(("a", "10.0.0.1", "running"), ("b", "10.0.0.2", "running"))

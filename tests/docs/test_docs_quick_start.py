@@ -12,7 +12,6 @@ import json
 import os
 import re
 import shlex
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from formal_cluster_conformance import free_ports
 from formal_cluster_store_etcd.member import launcher
 
 PAGE = Path(__file__).parents[2] / "docs" / "quick-start.md"
@@ -29,17 +29,15 @@ OUTPUT = "output"
 
 @pytest.fixture
 def environment(tmp_path) -> dict[str, str]:
-    """Free ports, and `formal-cluster` on PATH as the installation puts it there."""
+    """Free ports, and `formal-cluster` on PATH as the installation puts it there.
+
+    The ports are none of those that the kernel gives to others meanwhile.
+    """
     program = tmp_path / "bin" / "formal-cluster"
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m formal_cluster "$@"\n')
     program.chmod(0o755)
-    with contextlib.ExitStack() as held:
-        ports = []
-        for _ in range(3):
-            listener = held.enter_context(socket.socket())
-            listener.bind(("127.0.0.1", 0))
-            ports.append(str(listener.getsockname()[1]))
+    ports = [str(port) for port in free_ports(3)]
     return {
         **os.environ,
         "PATH": f"{program.parent}:{os.environ['PATH']}",
@@ -64,7 +62,7 @@ def serving(command: str, directory: Path, environment: dict[str, str]) -> Itera
     try:
         yield
         server.terminate()
-        assert 0 == server.wait(timeout=30)
+        assert 0 == server.wait(timeout=120)
     finally:
         server.kill()
         server.wait()
@@ -78,6 +76,7 @@ def same(expected: str, actual: str) -> bool:
 
 @pytest.mark.etcd
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_the_quick_start_ends_with_a_block(blocks_of, tmp_path, environment):
     directory = tmp_path / "clean"
     directory.mkdir()
@@ -107,7 +106,7 @@ def test_the_quick_start_ends_with_a_block(blocks_of, tmp_path, environment):
                     env=environment,
                     capture_output=True,
                     text=True,
-                    timeout=45,
+                    timeout=200,
                     check=False,
                 )
                 assert 0 == done.returncode, f"{block.place}: {done.stdout}{done.stderr}"

@@ -56,6 +56,7 @@ def site(tmp_path_factory) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_the_site_loads_nothing_from_elsewhere(site):
     pages = list(site.glob("**/*.html"))
     assert len(pages) > 20
@@ -63,6 +64,7 @@ def test_the_site_loads_nothing_from_elsewhere(site):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_what_a_page_links_to_outside_of_the_site_is_named_by_its_path(site):
     index = (site / "index.html").read_text()
     assert "<code>deploy/README.md</code> in the repository" in index

@@ -34,12 +34,12 @@ import future.keywords.if
 
 pre_request := { "action": "block", "type": "block_with_formal_message" } if {
   input.bucket.name == "sensitive-bucket"
-  input.bucket.access_count.last_minute > 5
+  input.bucket.access_count.last_hour > 5
 }
 
 pre_request := { "action": "block", "type": "block_with_formal_message" } if {
   input.table.name == "ledger"
-  input.table.strict_count.last_minute > 5
+  input.table.strict_count.last_hour > 5
 }
 """
 CONFIG = """
@@ -60,6 +60,9 @@ ready_after_seconds = 1
 
 [log]
 format = "json"
+
+[counters]
+strict_deadline_ms = 30000
 
 [[counter]]
 name = "access_count"
@@ -156,7 +159,7 @@ class Instance:
         """SIGTERM; the exit status."""
         assert self._process is not None
         self._process.terminate()
-        return self._process.wait(timeout=30)
+        return self._process.wait(timeout=120)
 
     def reap(self) -> None:
         if self._process is not None:
@@ -240,18 +243,18 @@ class Site:
             return action
 
     async def until(
-        self, what: str, condition: Callable[[], Awaitable[bool]], within_s: float = 30
-    ) -> float:
-        """Poll a condition; the seconds it took. Instances that do not answer count as no."""
+        self, what: str, condition: Callable[[], Awaitable[bool]], within_s: float = 150
+    ) -> None:
+        """Poll a condition. Instances that do not answer count as no."""
         began = time.monotonic()
         while time.monotonic() < began + within_s:
             with contextlib.suppress(aiohttp.ClientError, asyncio.TimeoutError):
                 if await condition():
-                    return time.monotonic() - began
+                    return
             await asyncio.sleep(0.05)
         raise AssertionError(f"not within {within_s} s: {what}\n{self._report()}")
 
-    async def until_voters(self, count: int, *, seen_by: list[Instance]) -> float:
+    async def until_voters(self, count: int, *, seen_by: list[Instance]) -> None:
         """Wait until each of `seen_by` is clustered and sees `count` healthy voters."""
 
         async def all_see_them() -> bool:
@@ -262,7 +265,7 @@ class Site:
                     return False
             return True
 
-        return await self.until(f"{count} voters", all_see_them, within_s=60)
+        await self.until(f"{count} voters", all_see_them)
 
     def _report(self) -> str:
         lines = []
@@ -294,7 +297,7 @@ def _free_ports(addresses: list[str]) -> tuple[int, int, int]:
 
 @pytest.fixture
 async def site(tmp_path: Path) -> AsyncIterator[Site]:
-    timeout = aiohttp.ClientTimeout(total=10)
+    timeout = aiohttp.ClientTimeout(total=60)
     async with aiohttp.ClientSession(timeout=timeout) as session:
         site = Site(tmp_path, session)
         try:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = [pytest.mark.etcd, pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.etcd, pytest.mark.slow, pytest.mark.timeout(500)]
 
 LIMIT = 5
 
@@ -26,7 +26,6 @@ async def test_a_limit_holds_across_all_instances_and_for_one_user_and_bucket_on
     await three.until(
         "alice is blocked on every instance",
         lambda: _blocked_everywhere(three, [a, b, c], "alice"),
-        within_s=2,
     )
     assert "allow" == await three.access(b, "bob")
     assert "allow" == await three.access(c, "alice", bucket="other-bucket")
@@ -51,7 +50,6 @@ async def test_the_count_survives_a_sigkill_and_an_empty_disk_catches_up(three: 
     await three.until(
         "alice is blocked on the survivors-to-be",
         lambda: _blocked_everywhere(three, [b, c], "alice"),
-        within_s=2,
     )
     a.kill_everything()
     assert await _blocked_everywhere(three, [b, c], "alice")
@@ -59,7 +57,7 @@ async def test_the_count_survives_a_sigkill_and_an_empty_disk_catches_up(three: 
     async def strict_writes_go_on() -> bool:
         return await three.access(b, "carol", table="ledger") == "allow"
 
-    await three.until("strict writes work again", strict_writes_go_on, within_s=15)
+    await three.until("strict writes work again", strict_writes_go_on)
     await three.until_voters(2, seen_by=[b, c])
 
     a.wipe()
@@ -76,7 +74,6 @@ async def test_everyone_restarted_with_kept_disks_still_counts(three: Any) -> No
     await three.until(
         "everybody has everybody's hits",
         lambda: _blocked_everywhere(three, three.instances, "alice"),
-        within_s=2,
     )
     for instance in three.instances:
         assert 0 == instance.terminate()
@@ -97,7 +94,7 @@ async def test_a_killed_python_leaves_no_etcd_behind(site: Any) -> None:
     async def gone() -> bool:
         return not instance.etcd_pids()
 
-    await site.until("etcd is gone", gone, within_s=5)
+    await site.until("etcd is gone", gone)
 
 
 async def test_an_unusable_data_directory_makes_an_instance_serve_alone_and_say_so(
@@ -111,7 +108,7 @@ async def test_an_unusable_data_directory_makes_an_instance_serve_alone_and_say_
         body = await site.get(instance, "/ready")
         return bool(body["ready"]) and str(instance.data_dir) in body["reason"]
 
-    await site.until("the instance serves", serves_and_says_why_alone, within_s=15)
+    await site.until("the instance serves", serves_and_says_why_alone)
     assert "standalone" == (await site.get(instance, "/ready"))["state"]
     assert "standalone" == (await site.get(instance, "/v1/cluster"))["state"]
     assert str(instance.data_dir) in instance.log.read_text()

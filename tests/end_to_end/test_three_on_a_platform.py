@@ -22,7 +22,7 @@ import yaml
 from formal_cluster_conformance.ecs import EcsServer, EcsTask, EcsWorld, TaskMetadataServer
 from formal_cluster_conformance.k8s import ApiServer, World, credentials
 
-pytestmark = [pytest.mark.etcd, pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.etcd, pytest.mark.slow, pytest.mark.timeout(500)]
 
 LIMIT = 5
 DOCUMENT = Path(__file__).parents[2] / "docs" / "run-on-kubernetes.md"
@@ -220,7 +220,7 @@ async def _until_all_have_all_hits(site: Any, instances: Any) -> None:
             and len({each["revision"] for each in counters}) == 1
         )
 
-    await site.until("all instances have all hits", settled, within_s=10)
+    await site.until("all instances have all hits", settled)
 
 
 async def _voters(site: Any, instance: Any) -> set[str]:
@@ -256,7 +256,7 @@ async def test_a_limit_holds_across_instances_and_through_the_replacement_of_one
         assert lost not in members
         return all([members == await _voters(site, instance) for instance in (b, c, d)])
 
-    await site.until("d is a voter, and a is no member", d_has_replaced_a, within_s=60)
+    await site.until("d is a voter, and a is no member", d_has_replaced_a)
     await site.until_voters(3, seen_by=[b, c, d])
     assert await _blocked_everywhere(site, [d, b, c], "alice")
     assert await _blocked_everywhere(site, [d, b, c], "alice", table="ledger")

@@ -12,7 +12,7 @@ import pytest
 HERE = Path(__file__).parent
 SOURCES = (HERE / "src", HERE.parent / "failover" / "src")
 
-pytestmark = [pytest.mark.etcd, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.etcd, pytest.mark.timeout(500)]
 
 
 def test_strict_decisions_are_exact_with_a_bad_clock_and_a_kill(tmp_path: Path) -> None:

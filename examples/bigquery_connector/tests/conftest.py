@@ -56,7 +56,7 @@ async def serve() -> AsyncIterator[Callable[..., Any]]:
             listener = listeners.enter_context(socket.create_server(("127.0.0.1", 0)))
             task = asyncio.create_task(server.serve([listener]))
             running.append((server, task))
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(50):
                 while not server.started:
                     assert not task.done(), "the server ended at start-up"
                     await asyncio.sleep(0.01)

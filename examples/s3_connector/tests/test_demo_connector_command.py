@@ -61,9 +61,9 @@ def answers(url: str) -> bool:
 
 def test_it_serves_until_sigterm_and_logs_json_lines(start):
     process, url = start(CONFIG)
-    assert poll(lambda: answers(url), bool, within_s=20)
+    assert poll(lambda: answers(url), bool, within_s=100)
     process.send_signal(signal.SIGTERM)
-    _, log = process.communicate(timeout=20)
+    _, log = process.communicate(timeout=100)
     assert -signal.SIGTERM == process.returncode
     events = [json.loads(line)["event"] for line in log.splitlines()]
     assert "Application shutdown complete." in events
@@ -71,7 +71,7 @@ def test_it_serves_until_sigterm_and_logs_json_lines(start):
 
 def test_a_wrong_setting_ends_it_with_status_1_and_names_the_key(start):
     process, _ = start(CONFIG.replace("driver", "drivr"))
-    _, log = process.communicate(timeout=20)
+    _, log = process.communicate(timeout=100)
     assert 1 == process.returncode
     assert "store.drivr" in log
     assert "Traceback" not in log
@@ -82,6 +82,6 @@ def test_a_policy_that_does_not_parse_is_named_with_its_file(start, tmp_path):
     policies.mkdir()
     (policies / "broken.rego").write_text("package formal.v2\n\npre_request := {\n")
     process, _ = start(CONFIG.replace(str(POLICIES), str(policies)))
-    _, log = process.communicate(timeout=20)
+    _, log = process.communicate(timeout=100)
     assert 0 != process.returncode
     assert "broken.rego:" in log

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import random
 import socket
 
 import pytest
 
 from formal_cluster_demo import preconditions
 
-FREE = ("127.17.0.1", "127.17.0.2", "127.17.0.3")
+NETWORK = f"127.{random.randint(18, 254)}.{random.randint(0, 255)}"
+FREE = tuple(f"{NETWORK}.{number}" for number in (1, 2, 3))
 
 
 @pytest.fixture
@@ -33,9 +35,9 @@ def test_a_missing_etcd_is_named_with_the_package_that_brings_it(tmp_path, monke
 
 @pytest.mark.parametrize("port", preconditions.ETCD_PORTS)
 def test_a_taken_port_is_named_with_the_process_that_holds_it(with_etcd, port):
-    with socket.create_server(("127.17.0.2", port)):
+    with socket.create_server((FREE[1], port)):
         (problem,) = preconditions.problems(FREE)
-    assert f"127.17.0.2 port {port}" in problem
+    assert f"{FREE[1]} port {port}" in problem
     assert f"(pid {os.getpid()})" in problem
     assert "--addresses" in problem
 
@@ -46,7 +48,7 @@ def test_a_port_taken_on_all_addresses_is_seen_on_each(with_etcd):
         server.bind(("0.0.0.0", 0))
         server.listen()
         port = server.getsockname()[1]
-        assert f"(pid {os.getpid()})" in str(preconditions.holder_of("127.17.0.3", port))
+        assert f"(pid {os.getpid()})" in str(preconditions.holder_of(FREE[2], port))
 
 
 @pytest.mark.parametrize(

@@ -55,9 +55,15 @@ async def create(ecs, metadata):
 
     def create(task, *, instance_id=None, **table):
         settings = EcsSettings.model_validate(
-            {"endpoint_url": ecs.url, "interval": 0.02, "confirm_stopped": 0.0, **table}
+            {
+                "endpoint_url": ecs.url,
+                "interval": 0.02,
+                "confirm_stopped": 0.0,
+                "timeout": 50,
+                **table,
+            }
         )
-        endpoint = MetadataEndpoint(metadata.uri(task), patience_s=5.0)
+        endpoint = MetadataEndpoint(metadata.uri(task), patience_s=50.0)
         context = DiscoveryContext(instance_id, logging.getLogger("test.ecs"))
         driver = EcsDiscovery(settings, endpoint, context.instance_id, context.logger)
         drivers.append(driver)

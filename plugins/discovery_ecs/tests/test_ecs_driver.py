@@ -341,7 +341,7 @@ async def test_a_process_that_ecs_takes_for_stopped_says_so(world, create, me, p
 
 
 async def test_a_watch_yields_at_once_and_at_each_change(world, create, me):
-    async with asyncio.timeout(10), aclosing(create(me).watch()) as views:
+    async with asyncio.timeout(50), aclosing(create(me).watch()) as views:
         assert [me.arn] == [instance.id for instance in (await anext(views)).instances]
 
         peer = world.run("127.0.0.2", service=SERVICE)
@@ -350,7 +350,7 @@ async def test_a_watch_yields_at_once_and_at_each_change(world, create, me):
 
 
 async def test_a_watch_proves_a_death_without_further_changes(world, create, me, peer):
-    async with asyncio.timeout(10), aclosing(create(me, confirm_stopped=0.05).watch()) as views:
+    async with asyncio.timeout(50), aclosing(create(me, confirm_stopped=0.05).watch()) as views:
         await anext(views)
         world.stop(peer)
         states = [found(await anext(views), peer).state for _ in range(2)]

@@ -110,13 +110,15 @@ async def test_an_error_tells_how_old_the_last_good_view_is(ecs, create, me):
     await driver.discover()
     ecs.refuse("ClientException", "no")
 
-    with pytest.raises(DiscoveryUnavailable, match="last good view is 0 s old and has 1 instances"):
+    with pytest.raises(
+        DiscoveryUnavailable, match=r"last good view is \d+ s old and has 1 instances"
+    ):
         await driver.discover()
-    assert 0 <= driver.age_s < 10
+    assert 0 <= driver.age_s < 60
 
 
 async def test_a_watch_outlives_an_outage_and_yields_nothing_meanwhile(ecs, world, create, me):
-    async with asyncio.timeout(20), aclosing(create(me).watch()) as views:
+    async with asyncio.timeout(50), aclosing(create(me).watch()) as views:
         await anext(views)
         ecs.refuse("ClientException", "no", times=2)
         world.run("127.0.0.2", service=SERVICE)

@@ -1,6 +1,6 @@
 """Who this task is: the task metadata endpoint and its documents."""
 
-import asyncio
+import socket
 
 import pytest
 
@@ -135,9 +135,8 @@ async def test_the_endpoint_is_never_asked_through_a_proxy(
 
 
 @pytest.fixture
-async def unused_tcp_port_url():
-    server = await asyncio.start_server(lambda _reader, _writer: None, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    server.close()
-    await server.wait_closed()
-    return f"http://127.0.0.1:{port}"
+def unused_tcp_port_url():
+    """Where connections are refused: bound, and not listened on."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{bound.getsockname()[1]}"

@@ -33,7 +33,7 @@ from formal_cluster_discovery_k8s.settings import K8sSettings
 
 REAL = os.environ.get("FORMAL_CLUSTER_TEST_KUBECONFIG")
 DOCUMENT = Path(__file__).parents[3] / "docs" / "run-on-kubernetes.md"
-DEADLINE_S = 20.0
+DEADLINE_S = 50.0
 LABELS = {"app": "connector"}
 SELECTOR = "app=connector"
 

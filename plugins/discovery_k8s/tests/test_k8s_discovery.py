@@ -308,7 +308,7 @@ async def test_a_permission_that_was_given_and_taken_away_again_is_missed_again(
     driver = drive(kubeconfig=kubeconfig, label_selector=SELECTOR, gone_margin=SOON)
 
     async def missed(times):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(50):
             while times > [r.message for r in caplog.records].count(MISSING):
                 await asyncio.sleep(0.01)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+import time
 
 import pytest
 
@@ -18,7 +19,7 @@ def ours() -> list[threading.Thread]:
 
 
 async def no_threads_are_left() -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(50):
         while ours():
             await asyncio.sleep(0.005)
 
@@ -71,7 +72,10 @@ async def test_no_more_calls_run_at_once_than_allowed():
         with lock:
             running.add(threading.current_thread())
             most.append(len(running))
-        met.wait(0.05)
+            if len(running) == 2:
+                met.set()
+        assert met.wait(50)
+        time.sleep(0.05)  # so that a third one would be seen
         with lock:
             running.discard(threading.current_thread())
 
@@ -83,7 +87,7 @@ async def test_no_more_calls_run_at_once_than_allowed():
 async def test_a_cancelled_call_ends_its_read(conversation):
     threads = Threads(1)
     call = asyncio.create_task(threads.run(conversation.read))
-    await asyncio.to_thread(conversation.reading.wait, 5)
+    await asyncio.to_thread(conversation.reading.wait, 50)
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
@@ -93,7 +97,7 @@ async def test_a_cancelled_call_ends_its_read(conversation):
 
 async def test_a_call_given_up_keeps_its_place_until_its_thread_has_ended():
     threads, gate = Threads(1), threading.Event()
-    stubborn = asyncio.create_task(threads.run(lambda _: gate.wait(5)))
+    stubborn = asyncio.create_task(threads.run(lambda _: gate.wait()))
     await asyncio.sleep(0)
     stubborn.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -108,8 +112,8 @@ async def test_a_call_given_up_keeps_its_place_until_its_thread_has_ended():
 async def test_closing_ends_all_reads(conversation):
     threads = Threads(1)
     call = asyncio.create_task(threads.run(conversation.read))
-    await asyncio.to_thread(conversation.reading.wait, 5)
-    await threads.aclose(5)
+    await asyncio.to_thread(conversation.reading.wait, 50)
+    await threads.aclose(50)
     with pytest.raises(Interrupted):
         await call
     await no_threads_are_left()
@@ -124,9 +128,9 @@ async def test_after_closing_no_call_is_begun():
 
 async def test_closing_does_not_wait_for_long_for_a_call_that_cannot_be_interrupted():
     threads, gate = Threads(1), threading.Event()
-    call = asyncio.create_task(threads.run(lambda _: gate.wait(5)))
+    call = asyncio.create_task(threads.run(lambda _: gate.wait()))
     await asyncio.sleep(0)
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(50):  # and not for ever
         await threads.aclose(0.01)
     gate.set()
     await call
@@ -171,7 +175,7 @@ async def test_a_full_mailbox_makes_the_thread_wait():
     thread = threading.Thread(target=send)
     thread.start()
     received: list[int] = []
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(50):
         while len(received) < 10:
             await mailbox.wait()
             assert len(sent) <= len(received) + 3
@@ -194,7 +198,7 @@ async def test_a_closed_mailbox_takes_nothing_and_frees_the_thread_that_waits():
     thread.start()
     await mailbox.wait()
     mailbox.close()
-    assert await asyncio.to_thread(ended.wait, 5)
+    assert await asyncio.to_thread(ended.wait, 50)
     thread.join()
 
 

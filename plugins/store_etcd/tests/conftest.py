@@ -3,6 +3,7 @@
     etcd_binary   path of the etcd executable (FORMAL_CLUSTER_TEST_ETCD, else the one on PATH)
     etcd_single   one running member, this test's own
     etcd_cluster  three running members, this test's own
+    calm_cluster  the same; the leader stays the leader for a while even if it is not heard of
     etcd_start    function that starts a one-member cluster with flags of your choice
     etcd_make     function that makes a member without starting it: a learner, TLS, ...
     authority     a certificate authority of the test run's own, which issues certificates
@@ -42,7 +43,8 @@ import pytest
 
 from formal_cluster_store_etcd.urls import Endpoint
 
-START_DEADLINE_S = 20.0
+START_DEADLINE_S = 60.0
+ANSWER_S = 20.0
 
 
 class EtcdProcess:
@@ -143,13 +145,13 @@ class EtcdProcess:
                 raise AssertionError(f"etcd {self.name} did not start:\n{tail}")
             time.sleep(0.02)
 
-    def ask(self, path: str, **request: Any) -> dict[str, Any]:
+    def ask(self, path: str, *, within: float = ANSWER_S, **request: Any) -> dict[str, Any]:
         """Call etcd's JSON gateway, e.g. `ask("maintenance/status")`."""
         call = urllib.request.Request(
             f"{self.client_url}/v3/{path}", data=json.dumps(request).encode(), method="POST"
         )
         trust_anyone = ssl._create_unverified_context() if self.scheme == "https" else None
-        with urllib.request.urlopen(call, timeout=1, context=trust_anyone) as response:
+        with urllib.request.urlopen(call, timeout=within, context=trust_anyone) as response:
             answer: dict[str, Any] = json.load(response)
         return answer
 
@@ -159,8 +161,8 @@ class EtcdProcess:
 
     def _is_ready(self) -> bool:
         with contextlib.suppress(OSError):
-            self.ask("kv/range", key="AA==")
-            answer = self.ask("cluster/member/list")
+            self.ask("kv/range", within=1, key="AA==")
+            answer = self.ask("cluster/member/list", within=1)
             own_id = answer["header"]["member_id"]
             names = {member["ID"]: member.get("name") for member in answer["members"]}
             assert self.name == names[own_id], "a stranger answers on this port"
@@ -189,15 +191,15 @@ class EtcdCluster:
         return [member.endpoint for member in self.members]
 
     def leader(self) -> int:
-        """Index of the leader, asked of the members that run."""
-        for member in self.members:
-            with contextlib.suppress(OSError):
-                leader = member.ask("maintenance/status").get("leader", "0")
-                for index, candidate in enumerate(self.members):
-                    with contextlib.suppress(OSError):
-                        status = candidate.ask("maintenance/status")
-                        if status["header"]["member_id"] == leader:
-                            return index
+        """Index of the leader, asked of the members that run; blocks while there is none."""
+        deadline = time.monotonic() + START_DEADLINE_S
+        while time.monotonic() < deadline:
+            for index, member in enumerate(self.members):
+                with contextlib.suppress(OSError):
+                    status = member.ask("maintenance/status", within=1)
+                    if status["header"]["member_id"] == status.get("leader"):
+                        return index
+            time.sleep(0.02)
         raise AssertionError("the cluster has no leader")
 
     def kill(self, index: int) -> None:
@@ -266,6 +268,12 @@ def etcd_cluster(etcd_make) -> EtcdCluster:
     return EtcdCluster([etcd_make(name) for name in ("one", "two", "three")])
 
 
+@pytest.fixture
+def calm_cluster(etcd_make) -> EtcdCluster:
+    patience = ("--heartbeat-interval", "500", "--election-timeout", "20000")
+    return EtcdCluster([etcd_make(name, *patience) for name in ("one", "two", "three")])
+
+
 class Authority:
     """Issues certificates with the `openssl` program, as `docs/tls.md` tells operators to."""
 
@@ -322,10 +330,10 @@ def strangers(tmp_path_factory) -> Authority:
 
 @pytest.fixture
 def eventually():
-    """`await eventually(condition, within=10.0)`: the first true value of a function, sync or
-    async; fails when there is none in time."""
+    """`await eventually(condition)`: the first true value of a function, sync or async; fails when
+    there is none within a time that is long for the slowest machine."""
 
-    async def poll(condition, within: float = 10.0):
+    async def poll(condition, within: float = 60.0):
         deadline = time.monotonic() + within
         while True:
             value = condition()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import socket
 
 import pytest
@@ -11,6 +12,7 @@ from formal_cluster.model import Instance
 from formal_cluster_store_etcd.member.failures import CannotStart
 from formal_cluster_store_etcd.member.ports import ensure_free
 from formal_cluster_store_etcd.member.status_server import serve_status
+from formal_cluster_store_etcd.peers import probe
 from formal_cluster_store_etcd.peers.probe import Prober
 from formal_cluster_store_etcd.planning.identity import Identity
 from formal_cluster_store_etcd.planning.observations import LiveEtcd, NoEtcd, Silent, Stranger
@@ -22,18 +24,23 @@ STATUS = status_of(Identity.fresh("a", "http://a.example:2380", "00000001"), "wh
 
 @pytest.fixture
 def where() -> Endpoint:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
+    """A free port of an address that nobody else uses."""
+    host = f"127.{random.randint(1, 254)}.{random.randint(0, 254)}.{random.randint(1, 254)}"
+    with socket.create_server((host, 0)) as probe:
         return Endpoint(*probe.getsockname())
 
 
 @pytest.fixture
-async def ask():
+def ask(monkeypatch):
+    """Asks who is there, and has the time to wait for a slow machine's answer."""
+    monkeypatch.setattr(probe, "_ANSWER_S", 20.0)
+
     async def ask_one(where: Endpoint, name: str = "a", client_port: int = 1):
         instance = Instance(name, where.host, client_port=client_port, peer_port=where.port)
-        return (await prober.ask_all([instance]))[name]
+        async with Prober(2379, 2380) as prober:
+            return (await prober.ask_all([instance]))[name]
 
-    async with Prober(2379, 2380) as prober:
-        yield ask_one
+    return ask_one
 
 
 async def test_a_supervisor_tells_its_status_until_it_frees_the_port(ask, where):
@@ -82,7 +89,8 @@ async def test_another_program_is_a_stranger_but_no_etcd(ask, where, answer):
     assert not found.is_etcd
 
 
-async def test_one_who_accepts_and_says_nothing_is_silent(ask, where):
+async def test_one_who_accepts_and_says_nothing_is_silent(ask, where, monkeypatch):
+    monkeypatch.setattr(probe, "_ANSWER_S", 0.2)
     with socket.create_server(where):
         assert isinstance(await ask(where), Silent)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 import re
 import shutil
 import subprocess
+import time
 import tomllib
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from formal_cluster_store_etcd.settings import EtcdSettings
 from formal_cluster_store_etcd.tls.credentials import load
 
 DOCS = Path(__file__).parents[3] / "docs"
-HERE = "127.0.0.1"
+HERE = f"127.{random.randint(1, 254)}.{random.randint(0, 254)}.{random.randint(1, 254)}"
 
 
 def blocks(document: str, language: str) -> list[str]:
@@ -57,8 +59,18 @@ def test_the_documented_files_and_settings_give_an_instance_that_serves_by_tls(m
     commands = blocks("tls.md", "console")[0].replace("$ADDRESS:2379", str(etcd.endpoint))
     listing = next(line for line in commands.splitlines() if "etcdctl" in line)
     command = listing.removeprefix("$ ").split()
-    shown = subprocess.run(command, cwd=made, capture_output=True, check=True, text=True)
+    shown = until_it_works(command, made)
     assert "documented" in shown.stdout
+
+
+def until_it_works(command: list[str], directory: Path) -> subprocess.CompletedProcess[str]:
+    """etcd has only just been started."""
+    deadline = time.monotonic() + 45
+    while True:
+        done = subprocess.run(command, cwd=directory, capture_output=True, check=False, text=True)
+        if done.returncode == 0:
+            return done
+        assert time.monotonic() < deadline, done.stderr
 
 
 def test_the_documented_settings_of_an_external_etcd_are_valid():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import shutil
 import socket
 import ssl
@@ -14,6 +15,7 @@ import pytest
 
 from formal_cluster.model import Instance
 from formal_cluster_store_etcd.member.status_server import serve_status
+from formal_cluster_store_etcd.peers import probe
 from formal_cluster_store_etcd.peers.probe import Prober
 from formal_cluster_store_etcd.planning.identity import Identity
 from formal_cluster_store_etcd.planning.observations import NoEtcd
@@ -23,7 +25,7 @@ from formal_cluster_store_etcd.tls.credentials import TlsUnusable, load
 from formal_cluster_store_etcd.tls.keeper import CredentialsKeeper
 from formal_cluster_store_etcd.urls import Endpoint
 
-HERE = "127.0.0.1"
+HERE = f"127.{random.randint(1, 254)}.{random.randint(0, 254)}.{random.randint(1, 254)}"
 DAY_S = 86_400
 STATUS = status_of(Identity.fresh("a", f"https://{HERE}:2380", "00000001"), None)
 
@@ -200,6 +202,12 @@ async def serve(keep):
             yield where
 
     return serve
+
+
+@pytest.fixture(autouse=True)
+def _time_to_answer(monkeypatch):
+    """On a slow machine, too."""
+    monkeypatch.setattr(probe, "_ANSWER_S", 20.0)
 
 
 async def ask(where, keeper):

@@ -37,7 +37,8 @@ from formal_cluster.model import Instance, StoreState
 from formal_cluster_store_redis_test.settings import RedisTestSettings
 from formal_cluster_store_redis_test.store import RedisStore
 
-START_DEADLINE_S = 20.0
+START_DEADLINE_S = 50.0
+PATIENCE_S = 20.0  # with a slow machine, where a test is not about that
 ALWAYS = ("--appendonly", "yes", "--appendfsync", "always")
 NO_PERSISTENCE = ("--save", "", "--appendonly", "no")
 
@@ -156,7 +157,8 @@ def build_store():
     """Function that builds a store without starting it, in a place of its own."""
 
     def build(server, **table) -> RedisStore:
-        settings = {"url": server.url, "key_prefix": f"{next(_prefixes)}:", **table}
+        place = {"url": server.url, "key_prefix": f"{next(_prefixes)}:"}
+        settings = {**place, "timeout_s": PATIENCE_S, **table}
         context = StoreContext(Instance("a", "127.0.0.1"), None, logging.getLogger("test.redis"))
         return RedisStore(RedisTestSettings.model_validate(settings), context)
 
@@ -180,9 +182,9 @@ async def open_store(build_store):
 
 @pytest.fixture
 def eventually():
-    async def eventually(check, *, within: float = 10.0):
+    async def eventually(check):
         """Poll until `check()`, sync or async, returns something true; that."""
-        async with asyncio.timeout(within):
+        async with asyncio.timeout(100):
             while True:
                 answer = check()
                 if inspect.isawaitable(answer):

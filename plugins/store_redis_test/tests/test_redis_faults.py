@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import subprocess
-import time
 from contextlib import aclosing, suppress
+from functools import partial
 
 import pytest
 
@@ -14,7 +14,7 @@ from formal_cluster.errors import NotWritable, OutcomeUnknown, Unavailable
 from formal_cluster.model import StoreState
 from formal_cluster_store_redis_test.layout import Layout
 
-pytestmark = pytest.mark.redis
+pytestmark = [pytest.mark.redis, pytest.mark.timeout(180)]
 
 
 class Refusing:
@@ -72,13 +72,23 @@ async def test_a_store_that_is_started_first_serves_when_redis_comes(redis_start
     assert await store.put(b"k", b"v")
 
 
-async def test_it_does_not_try_to_connect_at_every_call(refusing, open_store):
-    store = await open_store(refusing)
-    began = time.monotonic()
-    for _ in range(2_000):
-        with pytest.raises(Unavailable):
-            await store.get(b"k")
-    assert time.monotonic() - began < 2
+async def test_it_does_not_try_to_connect_at_every_call(open_store):
+    tries = 0
+
+    def hang_up(_reader, writer):
+        nonlocal tries
+        tries += 1
+        writer.close()
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    async with server:
+        store = await open_store(Refusing(server.sockets[0].getsockname()[1]))
+        for _ in range(2_000):
+            with pytest.raises(Unavailable):
+                await store.get(b"k")
+            await asyncio.sleep(0)
+        assert 0 < tries < 200
+        await store.stop()
 
 
 # ── dies and hangs ───────────────────────────────────────────────────────────────────────────
@@ -120,12 +130,17 @@ async def test_of_writes_under_way_when_redis_dies_none_is_reported_wrongly(
     assert not refused & present
 
 
+async def is_put(store):
+    with suppress(Unavailable, OutcomeUnknown):
+        return await store.put(b"k", b"v")
+
+
 async def test_a_write_to_a_server_that_hangs_is_unknown_and_a_read_unavailable(
     redis_start, open_store, serving, eventually
 ):
     server = redis_start()
-    store = await open_store(server, timeout_s=0.2)
-    await store.put(b"k", b"v")
+    store = await open_store(server, timeout_s=2)
+    await eventually(partial(is_put, store))
     server.pause()
 
     with pytest.raises(OutcomeUnknown, match="no answer for"):

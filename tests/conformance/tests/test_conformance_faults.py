@@ -36,7 +36,7 @@ async def node(tmp_path):
 async def connection(address):
     reader, writer = await asyncio.open_connection(*address)
 
-    async def ask(within_s=5.0):
+    async def ask(within_s=50.0):
         writer.write(b"hello\n")
         async with asyncio.timeout(within_s):
             return await reader.readline()

@@ -200,8 +200,9 @@ class LogCounters:
         hit = StrictHit(reads, loop.time() + deadline_s, done)
         if self._ledger.place(hit):  # for the others this has been done
             self._writer.ring()
-            if self._deadline_timer is None:
-                self._deadline_timer = loop.call_later(_DEADLINES_EVERY_S, self._check_deadlines)
+        if self._deadline_timer is None:
+            # Also if others are queued: they may have been given up, and nobody looks at them.
+            self._deadline_timer = loop.call_later(_DEADLINES_EVERY_S, self._check_deadlines)
         try:
             await done
         except asyncio.CancelledError:

@@ -29,7 +29,7 @@ from formal_cluster_store_etcd.member import launcher
 POLICIES = Path(__file__).parent / "policies"
 CONNECTOR = ("-m", "formal_cluster_bigquery.connector")
 USERS = {f"{name}-token": name for name in ("alice", "bob", "hr", "support")}
-_STARTED_WITHIN_S = 120.0
+_STARTED_WITHIN_S = 200.0
 
 
 class SiteError(Exception):
@@ -85,6 +85,7 @@ peer_port = {self.ports.peer}
 max_entries = 100_000
 max_bytes = 67_108_864
 ttl_seconds = 86_400
+deadline_ms = 20_000
 
 [policy]
 paths = [{json.dumps(str(POLICIES))}]
@@ -151,13 +152,14 @@ class Site:
             Connector(f"connector-{n}", address, _free_ports(address), home / f"connector-{n}")
             for n, address in enumerate(addresses, start=1)
         ]
-        self._upstream_port = _free_ports("127.0.0.1").http
+        self._upstream_host = f"{subnet}.4"
+        self._upstream_port = _free_ports(self._upstream_host).http
         self._upstream: subprocess.Popen[bytes] | None = None
 
     @property
     def upstream(self) -> str:
         """The stand-in's URL."""
-        return f"http://127.0.0.1:{self._upstream_port}"
+        return f"http://{self._upstream_host}:{self._upstream_port}"
 
     def __enter__(self) -> Self:
         """Start everything; returns when the cluster has formed.
@@ -181,7 +183,7 @@ class Site:
         self._stop()
 
     def _start(self) -> None:
-        module = ["-m", "formal_cluster_bigquery.local_bigquery"]
+        module = ["-m", "formal_cluster_bigquery.local_bigquery", "--host", self._upstream_host]
         self._upstream = _start([*module, "--port", str(self._upstream_port)], self._home / "log")
         for connector in self.connectors:
             connector.configure(self.connectors)

@@ -55,7 +55,7 @@ class Site:
         for connector in self.connectors:
             connector.configure(self.connectors)
             connector.start(self.processes, self.upstream)
-        if not poll(self._upstream_answers, bool, within_s=30):
+        if not poll(self._upstream_answers, bool, within_s=120):
             raise DemoError(f"moto's S3 server did not start:\n{log.read_text()[-2000:]}")
 
     def _upstream_answers(self) -> bool:

@@ -18,19 +18,24 @@ import random
 import shutil
 import signal
 import socket
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
-from formal_cluster.errors import DiscoveryUnavailable
+from formal_cluster.errors import DiscoveryUnavailable, OutcomeUnknown, Unavailable
 from formal_cluster.hookspecs import StoreContext
 from formal_cluster.model import Instance, InstanceState, Role, StoreState, StoreStatus, View
 from formal_cluster.protocols import StateStore
 from formal_cluster_store_etcd import plugin
+from formal_cluster_store_etcd.client.cluster_api import ClusterApi
 from formal_cluster_store_etcd.client.rpc import TlsMaterial
 from formal_cluster_store_etcd.settings import EtcdSettings
+from formal_cluster_store_etcd.urls import Endpoint
+
+T = TypeVar("T")
 
 EVERYTHING_BY_TLS = os.environ.get("FORMAL_CLUSTER_TEST_TLS") == "1"
 
@@ -79,8 +84,8 @@ class RunningInstance:
         self.settings = {
             "data_dir": data_dir,
             "genesis_stable_s": 0.05,
-            "heartbeat_ms": 50,
-            "election_ms": 500,
+            "heartbeat_ms": 100,
+            "election_ms": 1_000,
             "stop_grace_s": 1.0,
             **settings,
         }
@@ -105,6 +110,31 @@ class RunningInstance:
     def lose_disk(self) -> None:
         assert self.store is None
         shutil.rmtree(self.data_dir)
+
+    async def put(self, key: bytes, value: bytes, **options: float) -> int:
+        """As `store.put`, until it is acknowledged: etcd may be slow, or elect a leader."""
+        return await _answered(lambda: self.store.put(key, value, **options))
+
+    async def delete(self, key: bytes) -> int | None:
+        """As `store.delete`, until it is acknowledged."""
+        return await _answered(lambda: self.store.delete(key))
+
+    async def read(self, key: bytes) -> bytes | None:
+        """The value as `store.get` gives it, when it does."""
+        entry = await _answered(lambda: self.store.get(key))
+        return None if entry is None else entry.value
+
+    async def holds(self, revision: int) -> bool:
+        """Whether its own etcd has that revision, whatever becomes of the others."""
+        endpoint = Endpoint(self.instance.address, self.instance.client_port)
+        try:
+            return (await ClusterApi(self.tls).status(endpoint)).revision >= revision
+        except Unavailable:
+            return False
+
+    async def keys(self, prefix: bytes) -> list[bytes]:
+        """The keys as `store.list` gives them, when it does."""
+        return [entry.key for entry in (await _answered(lambda: self.store.list(prefix))).entries]
 
     @property
     def tls(self) -> TlsMaterial | None:
@@ -196,6 +226,15 @@ def start_all():
         await asyncio.gather(*(instance.start() for instance in instances))
 
     return start
+
+
+async def _answered(call: Callable[[], Awaitable[T]]) -> T:
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                return await call()
+            except (Unavailable, OutcomeUnknown):
+                await asyncio.sleep(0.05)
 
 
 def _instance(name: str) -> Instance:

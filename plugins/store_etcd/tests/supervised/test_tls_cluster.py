@@ -18,7 +18,7 @@ from formal_cluster_store_etcd.client.rpc import TlsMaterial
 from formal_cluster_store_etcd.planning.peer_status import PATH
 from formal_cluster_store_etcd.urls import Endpoint
 
-pytestmark = [pytest.mark.etcd, pytest.mark.slow]
+pytestmark = [pytest.mark.etcd, pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 def formed(everyone) -> bool:
@@ -36,22 +36,22 @@ async def write(instance, value: bytes) -> int | None:
 async def test_three_form_a_cluster_fail_over_and_restart_by_tls(fleet, start_all, eventually):
     everyone = fleet(3, tls=True)
     await start_all(everyone)
-    await eventually(lambda: formed(everyone), within=30)
+    await eventually(lambda: formed(everyone))
     members = await members_of(everyone[0])
     assert all(m.peer_urls[0].startswith("https://") for m in members)
     assert all(m.client_urls[0].startswith("https://") for m in members)
 
-    leader = next(i for i in everyone if i.id == i.status.leader)
+    leader = await eventually(lambda: next((i for i in everyone if i.id == i.status.leader), None))
     killed = leader.etcd_pid
     leader.kill_etcd()
     other = next(i for i in everyone if i is not leader)
-    await eventually(lambda: write(other, b"written without the leader"), within=10)
-    await eventually(lambda: formed(everyone) and leader.etcd_pid not in {None, killed}, within=15)
+    await eventually(lambda: write(other, b"written without the leader"))
+    await eventually(lambda: formed(everyone) and leader.etcd_pid not in {None, killed})
 
     await asyncio.gather(*(i.stop() for i in everyone))
     await start_all(everyone)
-    await eventually(lambda: formed(everyone), within=20)
-    assert b"written without the leader" == (await leader.store.get(b"key")).value
+    await eventually(lambda: formed(everyone))
+    assert b"written without the leader" == await leader.read(b"key")
 
 
 async def test_new_certificates_are_used_without_a_restart_and_broken_ones_never(
@@ -59,13 +59,13 @@ async def test_new_certificates_are_used_without_a_restart_and_broken_ones_never
 ):
     everyone = _one, two = fleet(2, tls=True)
     await start_all(everyone)
-    await eventually(lambda: two.members(Role.LEARNER) == {two.id}, within=20)
+    await eventually(lambda: two.members(Role.LEARNER) == {two.id})
     pids = [i.etcd_pid for i in everyone]
     before = two.settings["tls"]["certificate"].read_bytes()
 
     two.settings["tls"]["certificate"].write_bytes(before[: len(before) // 2])
     await eventually(lambda: "are not a certificate and its own key" in "".join(warnings(two)))
-    assert await write(two, b"by the certificate read before")
+    await eventually(lambda: write(two, b"by the certificate read before"))
 
     authority.issue(two.id, two.instance.address, into=tls_directory(two))
     await eventually(lambda: warnings(two) == ())
@@ -96,11 +96,11 @@ async def test_without_a_certificate_of_the_authority_nobody_reads_joins_or_asks
 
     one.discovery.view = View((one.instance,))
     await eventually(lambda: one.serves)
-    await one.store.put(b"key", b"secret")
+    await one.put(b"key", b"secret")
     await nobody_gets(f"https://{peer}/members", foreign, authority)
     await nobody_gets(f"https://{client}/v3/kv/range", foreign, authority)
     for tls in (None, TlsMaterial(authority.ca.read_bytes()), foreign.tls):
-        stranger = EtcdClient([client], tls=tls, timeout_s=0.3)
+        stranger = EtcdClient([client], tls=tls, timeout_s=1)
         with pytest.raises(Unavailable):
             await stranger.get(b"key")
         await stranger.aclose()
@@ -142,7 +142,7 @@ async def test_files_that_cannot_be_used_are_named_and_when_mended_the_instance_
         await one.store.put(b"key", b"value")
 
     shutil.copytree(good, into, dirs_exist_ok=True)
-    await eventually(lambda: one.serves, within=15)
+    await eventually(lambda: one.serves)
 
 
 @pytest.mark.parametrize("on_first", [True, False])
@@ -159,13 +159,13 @@ async def test_tls_is_switched_for_all_at_once_and_the_data_stays(
 
     switch(on=on_first)
     await start_all(everyone)
-    await eventually(lambda: formed(everyone), within=40)
-    await everyone[0].store.put(b"key", b"kept")
+    await eventually(lambda: formed(everyone))
+    await everyone[0].put(b"key", b"kept")
     await asyncio.gather(*(instance.stop() for instance in everyone))
     switch(on=not on_first)
     await start_all(everyone)
-    await eventually(lambda: formed(everyone), within=50)
-    assert b"kept" == (await everyone[2].store.get(b"key")).value
+    await eventually(lambda: formed(everyone))
+    assert b"kept" == await everyone[2].read(b"key")
 
 
 async def test_while_tls_is_being_switched_on_no_second_cluster_is_founded(fleet, eventually):
@@ -215,7 +215,7 @@ async def nobody_gets(url: str, foreign, authority) -> None:
     with_foreign = ssl.create_default_context(cafile=authority.ca)
     tls = foreign.settings["tls"]
     with_foreign.load_cert_chain(tls["certificate"], tls["key"])
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as session:
         for context in (without, with_foreign):
             with pytest.raises(aiohttp.ClientError):
                 await get(session, url, ssl=context)

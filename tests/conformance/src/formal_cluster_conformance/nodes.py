@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -24,6 +25,8 @@ from formal_cluster_conformance.declaration import Address
 _LAUNCHER: Final = Path(__file__).with_name("_die_with_parent.py")
 _POLL_S: Final = 0.01
 _LOG_SHOWN: Final = 2_000
+_GIVEN_PORTS: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_UNPRIVILEGED: Final = 10_000
 
 
 class NodeFailed(Exception):
@@ -149,13 +152,19 @@ class ProcessNode:
 
 
 def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
-    """Ports of `host` that nobody listens on at this moment."""
+    """Ports of `host` that nobody listens on at this moment.
+
+    They are none of those that the kernel gives to whoever asks for any: so nobody is given one of
+    them between this moment and the one at which it is used.
+    """
+    given_from = int(_GIVEN_PORTS.read_text().split()[0])
+    ports: dict[int, socket.socket] = {}
     with contextlib.ExitStack() as held:
-        ports = []
-        for _ in range(count):
-            claim = held.enter_context(socket.create_server((host, 0)))
-            ports.append(int(claim.getsockname()[1]))
-        return ports
+        while len(ports) < count:
+            port = random.randrange(_UNPRIVILEGED, given_from)
+            with contextlib.suppress(OSError):
+                ports[port] = held.enter_context(socket.create_server((host, port)))
+        return list(ports)
 
 
 def free_port(host: str = "127.0.0.1") -> int:

@@ -94,7 +94,7 @@ class Run:
         await self.recorder.block_sentinel(instances[0])
         for instance in instances:
             self.recorder.add(instance)
-        await self.until_right(instances, within_s=20)
+        await self.until_right(instances, within_s=60)
         await asyncio.sleep(_CALM_S)
 
     async def leader(self) -> Instance:
@@ -125,7 +125,7 @@ class Run:
         watch: Sequence[Instance],
         target: Target | None = None,
         *,
-        within_s: float = 60,
+        within_s: float = 120,
     ) -> AsyncIterator[None]:
         """Do something to the cluster inside; what it does to the `watch`ed is measured.
 

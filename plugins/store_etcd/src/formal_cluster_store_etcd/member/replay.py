@@ -20,6 +20,7 @@ import asyncio
 import logging
 import os
 import re
+import secrets
 import socket
 from contextlib import ExitStack
 from pathlib import Path
@@ -34,7 +35,6 @@ from formal_cluster_store_etcd.member.process import EtcdProcess
 from formal_cluster_store_etcd.member.wal import Log
 from formal_cluster_store_etcd.urls import Endpoint, member_url
 
-_LOOPBACK: Final = "127.0.0.1"
 _NOWHERE: Final = "http://127.0.0.1:1"
 _APPLIED: Final = re.compile(r"^etcd_server_proposals_applied_total (\S+)$", re.MULTILINE)
 _POLL_S: Final = 0.02
@@ -117,9 +117,11 @@ def _isolated() -> dict[str, str]:
 
 
 def _free_ports() -> tuple[Endpoint, Endpoint, Endpoint]:
+    """On a loopback address of its own: on the usual one somebody might take them meanwhile."""
+    host = f"127.{1 + secrets.randbelow(254)}.{secrets.randbelow(255)}.{1 + secrets.randbelow(254)}"
     with ExitStack() as held:
         sockets = [held.enter_context(socket.socket()) for _ in range(3)]
         for one in sockets:
-            one.bind((_LOOPBACK, 0))
-        client, peer, metrics = (Endpoint(_LOOPBACK, s.getsockname()[1]) for s in sockets)
+            one.bind((host, 0))
+        client, peer, metrics = (Endpoint(host, s.getsockname()[1]) for s in sockets)
     return client, peer, metrics
