@@ -125,7 +125,7 @@ def main() -> int:
             begun = time.monotonic()
             failure = _failure(step)
             result = Text("ok", "green") if failure is None else Text("failed", "red")
-            table.add_row(step.name, f"{time.monotonic() - begun:.0f}", result)
+            table.add_row(Text(step.name), f"{time.monotonic() - begun:.0f}", result)
             if failure is not None:
                 console.print(table, Text(f"{failure}\n\n{step.name}: {step.mend}.", style="red"))
                 return 1

@@ -17,9 +17,11 @@ def notes(root: Path, ours: Sequence[Distribution]) -> Iterator[str]:
         yield f"CHANGELOG.md has no section for {version}"
     if run("git", "status", "--porcelain", cwd=root):
         yield "the working tree has changes that are in no commit"
-    for each in ours:
-        if each.name not in PRIVATE and "urls" not in each.project:
-            yield f"{each.name} names no address of its repository ([project.urls])"
+    without_address = [
+        each.name for each in ours if each.name not in PRIVATE and "urls" not in each.project
+    ]
+    if without_address:
+        yield f"no address of the repository ([project.urls]) in {', '.join(without_address)}"
 
 
 def has_section(changelog: str, version: str) -> bool:
