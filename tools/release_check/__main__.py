@@ -80,7 +80,7 @@ class _Release:
                 "a dependency is missing in its pyproject.toml, or one on the index has changed",
             )
         yield Step(
-            "all of it together: every module is importable",
+            "all of it together",
             self._try_everything,
             "a dependency is missing in its pyproject.toml, or two exclude each other",
         )

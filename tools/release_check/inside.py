@@ -1,10 +1,10 @@
 """Run by an environment's own Python: does what was installed there load?
 
-    python -I inside.py [--every-module]
+    python -I inside.py
 
-Loads each entry point of our distributions, and on request imports each of their modules. Exit code
-1, and a line for each problem, if one does not load or comes from outside of the environment.
-It knows the standard library only, since nothing else is sure to be there.
+Loads each entry point of our distributions and imports each of their modules. Exit code 1, and a
+line for each problem, if one does not load or comes from outside of the environment. It knows the
+standard library only, since nothing else is sure to be there.
 """
 
 from __future__ import annotations
@@ -15,25 +15,26 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.metadata import Distribution, distributions
+from importlib.util import find_spec
 from pathlib import Path
 
 _OURS = "formal-cluster"
 _DECLARATIONS = "formal_cluster.conformance.v1"
 """Declarations for the conformance suite load only where the suite is installed."""
-_SUITE = "formal-cluster-conformance"
-_MAIN = "__main__"
+_SUITE = "formal_cluster_conformance"
+_NEEDS = {f"{_SUITE}.ecs": "botocore"}
+"""What is of use with an extra of its distribution only, and a package that the extra brings."""
 
 
-def problems(*, every_module: bool) -> Iterator[str]:
+def problems() -> Iterator[str]:
     """What does not load, and why."""
     ours = [each for each in distributions() if each.name.startswith(_OURS)]
-    has_suite = _SUITE in {each.name for each in ours}
     for distribution in ours:
         for point in distribution.entry_points:
-            if point.group != _DECLARATIONS or has_suite:
+            if point.group != _DECLARATIONS or find_spec(_SUITE):
                 yield from _failure(f"{point.name} in {point.group}", point.load)
         package = distribution.name.replace("-", "_")
-        for module in _modules(package) if every_module else [package]:
+        for module in _modules(package):
             yield from _failure(module, partial(importlib.import_module, module))
         yield from _strange_origin(distribution, package)
 
@@ -46,10 +47,17 @@ def _failure(what: str, load: Callable[[], object]) -> Iterator[str]:
 
 
 def _modules(package: str) -> Iterator[str]:
+    """All that can be imported with what is installed, but for what runs when it is imported."""
     yield package
-    for module in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
-        if not module.name.endswith(_MAIN):
-            yield module.name
+    for found in pkgutil.iter_modules(importlib.import_module(package).__path__, f"{package}."):
+        # What a driver declares for the conformance suite is of use with the suite only.
+        needed = _NEEDS.get(found.name, _SUITE if found.name.endswith(".conformance") else None)
+        if found.name.endswith(".__main__") or (needed and not find_spec(needed)):
+            continue
+        if found.ispkg:
+            yield from _modules(found.name)
+        else:
+            yield found.name
 
 
 def _strange_origin(distribution: Distribution, package: str) -> Iterator[str]:
@@ -59,6 +67,6 @@ def _strange_origin(distribution: Distribution, package: str) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    found = list(problems(every_module="--every-module" in sys.argv))
+    found = list(problems())
     sys.stdout.write("".join(f"{problem}\n" for problem in found))
     sys.exit(1 if found else 0)
