@@ -11,7 +11,7 @@ UV_NEEDS := $(if $(shell command -v uv;),,python3-venv)
 unexport VIRTUAL_ENV
 
 .PHONY: help setup check test test-pythons simulate failover-report exactness conformance conformance-zoo
-.PHONY: demo bench docs clean
+.PHONY: demo bench docs release-check clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,7 +23,7 @@ setup: ## install what is missing: etcd, Redis, uv, the virtual environment
 check: setup ## lint, format, types, import contracts
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/mypy */src */*/src */*/simulator benchmarks tools/*.py
+	$(BIN)/mypy */src */*/src */*/simulator benchmarks tools/*.py tools/release_check
 	$(BIN)/lint-imports
 
 # Most tests wait for elections and time-outs, so three at a time are much faster, also on two cores. A
@@ -74,6 +74,10 @@ bench: setup ## measure us beside peers, 15 minutes; QUICK=1 has a look, WRITE=1
 docs: setup ## build the documentation into site/, strictly; writes docs/reference from the code
 	$(BIN)/python tools/reference.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+
+release-check: setup ## build all wheels and sdists into dist/, judge them, install and use each extra
+	@tools/install-system-packages $(UV_NEEDS) etcd
+	$(BIN)/python -m tools.release_check
 
 clean: ## remove the environment and everything generated
 	rm -rf .venv .tools dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

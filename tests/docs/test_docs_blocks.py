@@ -31,6 +31,7 @@ PAGES = sorted(
     page
     for pattern in (
         "README.md",
+        "core/README.md",
         "docs/**/*.md",
         "deploy/**/README.md",
         "plugins/*/README.md",

@@ -42,7 +42,9 @@ SUBCOMMANDS: Mapping[str, _Subcommand] = {
         "formal_cluster.cli.discover:discover",
         "Show the instances that the configured discovery drivers see.",
     ),
-    "policy": _Subcommand("formal_cluster.cli.policy:policy", "Check and explain Rego policies."),
+    "policy": _Subcommand(
+        "formal_cluster.cli.policy:policy", "Check, explain and test Rego policies."
+    ),
     "plugins": _Subcommand(
         "formal_cluster.cli.plugins:plugins", "List the installed plugins and how far each got."
     ),

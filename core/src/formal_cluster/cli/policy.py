@@ -1,4 +1,4 @@
-"""`formal-cluster policy`: what is wrong with policies, and what they read."""
+"""`formal-cluster policy`: what is wrong with policies, what they read, and what they decide."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from formal_cluster.cli.options import config_option, json_option
+from formal_cluster.cli.policy_tests import test
 from formal_cluster.policy.analyse import CounterUse
 from formal_cluster.policy.evaluate import Policy, PolicySet
 from formal_cluster.policy.findings import Finding, PolicySetRefused
@@ -27,7 +28,10 @@ _paths = click.argument(
 
 @click.group()
 def policy() -> None:
-    """Check and explain Rego policies."""
+    """Check, explain and test Rego policies."""
+
+
+policy.add_command(test)
 
 
 @policy.command()
