@@ -52,7 +52,7 @@ async def test_a_full_database_can_be_written_to_again(fleet, start_all, eventua
     await fill(one)
     await eventually(lambda: writes(one))
     assert max(await sizes(everyone)) < QUOTA / 2
-    leader = next(i for i in everyone if i.id == i.status.leader)
+    leader = await eventually(lambda: next((i for i in everyone if i.id == i.status.leader), None))
     steps = [e.step for e in leader.store.journal() if e.planner == "maintenance"]
     taken = [step for step in steps if step != "Wait"]
     before = taken[: taken.index("Disarm")]
