@@ -11,7 +11,7 @@ from formal_cluster.model import Role, StoreState
 from formal_cluster_store_etcd.client.cluster_api import ClusterApi
 from formal_cluster_store_etcd.urls import Endpoint
 
-pytestmark = [pytest.mark.etcd, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.etcd, pytest.mark.slow, pytest.mark.timeout(500)]
 
 QUOTA = 64 << 20
 # So much is written here that a leader may be silent for a while; it is to stay the leader.
