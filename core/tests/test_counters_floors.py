@@ -10,6 +10,7 @@ from hypothesis import given
 
 from formal_cluster.counters.floors import lacking, merged
 from formal_cluster.counters.fold import Record, State
+from formal_cluster.counters.held import Held
 from formal_cluster.counters.records import Batch, Birth, Memory, Row, decode, encode
 from formal_cluster.counters.restoration import AWAITED_MS, MARGIN_MS
 from formal_cluster.counters.windows import Hits, HitsData, Resolution
@@ -168,6 +169,18 @@ def test_a_refund_finds_a_hit_that_counts_as_later() -> None:
     Writer(folded, "x").append(2, START + 5, keys=[ALICE], refunds=[(0, 1, stamp)])
 
     assert hits_of(folded, ALICE) == {}
+
+
+def test_what_was_written_since_the_loss_counts_beside_what_is_remembered() -> None:
+    before, since = state(), state()
+    Writer(before, "x").append(1, START, keys=[ALICE], hits=[(0, 1, 0)])
+    held = Held()
+    held.put_aside(before)
+
+    Writer(since, "x").append(2, START + 100, keys=[ALICE], hits=[(0, 1, 0)])
+    Writer(since, "").append(1, START + 200, birth=Birth(cluster=None, awaited=["x"]))
+
+    assert held.count(ALICE, START - MINUTE, since) == 2
 
 
 def test_what_had_expired_is_not_put_back() -> None:

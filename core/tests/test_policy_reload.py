@@ -8,7 +8,7 @@ import pytest
 
 from formal_cluster.errors import PolicyLoadError
 from formal_cluster.model import Stage
-from formal_cluster.policy import PolicyHolder
+from formal_cluster.policy import PolicyHolder, reload
 from formal_cluster.settings import DEFAULT_COUNTER, PolicySettings
 
 GOOD = 'package formal.v2\npre_request := {{"action": "{}"}}\n'
@@ -39,6 +39,19 @@ def test_a_changed_file_takes_effect(directory):
     assert holder.check()
     assert ("block", 2) == (action(holder), holder.current().generation)
     assert not holder.check()
+
+
+def test_a_change_that_bears_the_time_of_the_one_before_is_noticed(directory, monkeypatch):
+    monkeypatch.setattr(reload, "_TICK_NS", 3_600_000_000_000)  # however slow this test is
+    stamp = reload._stamp((directory,))
+    monkeypatch.setattr(reload, "_stamp", lambda _paths: stamp)
+    holder = hold(directory)
+    assert not holder.check()
+
+    (directory / "p.rego").write_text(GOOD.format("block"))
+
+    assert holder.check()
+    assert "block" == action(holder)
 
 
 def test_a_set_in_use_stays_as_it_is(directory):

@@ -333,7 +333,7 @@ def eventually():
     """`await eventually(condition)`: the first true value of a function, sync or async; fails when
     there is none within a time that is long for the slowest machine."""
 
-    async def poll(condition, within: float = 60.0):
+    async def poll(condition, within: float = 120.0):
         deadline = time.monotonic() + within
         while True:
             value = condition()

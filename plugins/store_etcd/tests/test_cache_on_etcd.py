@@ -18,6 +18,7 @@ from formal_cluster.hookspecs import StoreContext
 from formal_cluster.model import Instance as Identity
 from formal_cluster.model import StoreState
 from formal_cluster.settings import CacheSettings
+from formal_cluster_store_etcd import external
 from formal_cluster_store_etcd.external import ExternalStore
 from formal_cluster_store_etcd.settings import EtcdSettings
 
@@ -62,6 +63,12 @@ class Instance:
 
 
 @pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slow disk may take long: for tests in which no leader is lost."""
+    monkeypatch.setattr(external, "ATTEMPT_S", 20.0)
+
+
+@pytest.fixture
 async def join() -> AsyncIterator[Callable[..., Any]]:
     """`await join(*urls, **settings)`: an instance that follows the store already."""
     async with contextlib.AsyncExitStack() as stack:
@@ -86,7 +93,7 @@ def urls(cluster: Any) -> list[str]:
 
 
 async def test_three_instances_agree_and_entries_vanish_for_all_of_them(
-    join, etcd_single, eventually
+    patience, join, etcd_single, eventually
 ):
     one, two, three = [await join(etcd_single.client_url) for _ in range(3)]
     await one.cache.put("job", b"alice")
@@ -98,7 +105,9 @@ async def test_three_instances_agree_and_entries_vanish_for_all_of_them(
     assert b"alice" == two.cache.peek("job")
 
 
-async def test_one_of_many_contenders_in_three_instances_writes_what_is_absent(join, etcd_single):
+async def test_one_of_many_contenders_in_three_instances_writes_what_is_absent(
+    patience, join, etcd_single
+):
     instances = [await join(etcd_single.client_url) for _ in range(3)]
     for round_ in range(10):
         values = [b"%d" % number for number in range(9)]
@@ -113,7 +122,7 @@ async def test_one_of_many_contenders_in_three_instances_writes_what_is_absent(j
 
 
 async def test_a_full_cache_is_within_its_limits_when_all_have_written(
-    join, etcd_single, eventually
+    patience, join, etcd_single, eventually
 ):
     instances = [await join(etcd_single.client_url, max_entries=20) for _ in range(3)]
     await instances[0].store.put(b"/test/log/0/one", b"a counter's record")
@@ -189,7 +198,9 @@ async def test_a_cut_off_instance_knows_that_it_is_and_heals(join, etcd_cluster,
     await eventually(agree)
 
 
-async def test_of_an_etcd_that_lost_everything_nothing_is_remembered(join, etcd_single, eventually):
+async def test_of_an_etcd_that_lost_everything_nothing_is_remembered(
+    patience, join, etcd_single, eventually
+):
     one = await join(etcd_single.client_url)
     for number in range(20):
         await one.cache.put("job", b"%d" % number)
@@ -204,7 +215,7 @@ async def test_of_an_etcd_that_lost_everything_nothing_is_remembered(join, etcd_
 
 
 async def test_history_compacted_while_the_watch_was_away_is_listed_anew(
-    join, etcd_start, eventually
+    patience, join, etcd_start, eventually
 ):
     etcd = etcd_start("single")
     one, two = await join(etcd.client_url), await join(etcd.client_url)

@@ -1,7 +1,7 @@
 """What this instance remembers of the log from before a store loss, until the log has it again.
 
-Meanwhile it goes on counting: local reads take the larger of what the log holds and what is
-remembered.
+Meanwhile it goes on counting: local reads take what the log holds and what is remembered together,
+as the log will.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain
 
-from formal_cluster.counters.floors import lacking
+from formal_cluster.counters.floors import lacking, merged
 from formal_cluster.counters.fold import State
 from formal_cluster.counters.packing import unpack_hits, unpack_subject
 from formal_cluster.counters.records import Memory, Row
@@ -67,12 +67,11 @@ class Held:
         if self.includes(state):
             return 0
         # What is later than either is not remembered here: another instance may remember more.
-        known = min(self.until, state.restoration.until)
-        hits = state.find(key)
-        newer = hits.count(max(after, known)) if hits is not None else 0
-        remembered = (held.find(key) for held in self._states)
-        return newer + max(
-            (hits.count(after) for hits in remembered if hits is not None), default=0
+        until = min(self.until, state.restoration.until)
+        present = _data(state, key, after)
+        # As the log will have it: what was written since the loss is no part of what is remembered.
+        return max(
+            sum(merged(present, _data(held, key, after), until).counts) for held in self._states
         )
 
     def rows(self, state: State, share: float) -> Iterator[Row | None]:
@@ -106,6 +105,11 @@ class Held:
             missing.counts,
             subject[0] if shared else None,
         )
+
+
+def _data(state: State, key: CounterKey, after: int) -> HitsData:
+    hits = state.find(key)
+    return HitsData([], [], []) if hits is None else hits.data(after)
 
 
 def _subjects(state: State, *, shared: bool) -> Subjects:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import TypeAlias
@@ -19,6 +20,9 @@ from formal_cluster.settings import CounterSettings, PolicySettings
 logger = logging.getLogger(__name__)
 
 _Stamp: TypeAlias = tuple[str, int, int, int, int] | tuple[str]
+
+_TICK_NS = 50_000_000
+"""Times of files come from a clock that ticks: two changes of one tick may bear the same time."""
 
 
 class PolicyHolder:
@@ -36,7 +40,7 @@ class PolicyHolder:
     def __init__(self, settings: PolicySettings, counters: Sequence[CounterSettings]) -> None:
         self._settings = settings
         self._counters = tuple(counters)
-        self._stamp = _stamp(settings.paths)
+        self._stamp = _kept(_stamp(settings.paths))
         self._current = load_policies(settings.paths, self._counters)
         self.last_error: str | None = None
 
@@ -55,16 +59,17 @@ class PolicyHolder:
         stamp = _stamp(self._settings.paths)
         if stamp == self._stamp:
             return False
-        self._stamp = stamp
+        self._stamp = _kept(stamp)
         generation = self._current.generation + 1
         try:
             loaded = load_policies(self._settings.paths, self._counters, generation=generation)
         except PolicyLoadError as error:
-            self.last_error = str(error)
-            logger.error(  # noqa: TRY400 - the author's mistake; our traceback would not help
-                "policies refused; the last good set stays in force",
-                extra={"generation": self._current.generation, "error": self.last_error},
-            )
+            known, self.last_error = self.last_error, str(error)
+            if known != self.last_error:
+                logger.error(  # noqa: TRY400 - the author's mistake; our traceback would not help
+                    "policies refused; the last good set stays in force",
+                    extra={"generation": self._current.generation, "error": self.last_error},
+                )
             return False
         self.last_error = None
         if loaded.digest == self._current.digest:
@@ -93,6 +98,13 @@ class PolicyHolder:
         while True:
             await asyncio.sleep(self._settings.reload_seconds)
             await asyncio.to_thread(self.check)
+
+
+def _kept(stamp: tuple[_Stamp, ...]) -> tuple[_Stamp, ...] | None:
+    """The stamp, or None if a file may change once more without changing it: look again then."""
+    now = time.time_ns()
+    changed = (entry[-1] for entry in stamp if len(entry) > 1)
+    return None if any(0 <= now - at < _TICK_NS for at in changed) else stamp
 
 
 def _stamp(paths: Sequence[Path]) -> tuple[_Stamp, ...]:

@@ -11,7 +11,7 @@ from formal_cluster.model import Role, StoreState, View
 from formal_cluster_store_etcd.client.cluster_api import ClusterApi
 from formal_cluster_store_etcd.urls import Endpoint
 
-pytestmark = [pytest.mark.etcd, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.etcd, pytest.mark.slow, pytest.mark.timeout(500)]
 
 
 async def test_one_instance_alone_serves_and_restarts_with_its_data(fleet, eventually):

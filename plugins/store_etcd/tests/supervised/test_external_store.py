@@ -12,7 +12,7 @@ from formal_cluster.errors import Unavailable
 from formal_cluster.model import Capability, ClusterState, Role, StoreState
 from formal_cluster_store_etcd.settings import EtcdSettings
 
-pytestmark = [pytest.mark.etcd, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.etcd, pytest.mark.timeout(300)]
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from formal_cluster_store_etcd import supervisor
 from formal_cluster_store_etcd.client.cluster_api import ClusterApi
 from formal_cluster_store_etcd.urls import Endpoint
 
-pytestmark = [pytest.mark.etcd, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.etcd, pytest.mark.slow, pytest.mark.timeout(500)]
 
 REMOVED = "it has been removed"
 TOGETHER = "everyone here is leaving; the members stay for the next start"

@@ -11,7 +11,7 @@ from formal_cluster.model import Role, StoreState
 from formal_cluster_store_etcd.client.cluster_api import ClusterApi
 from formal_cluster_store_etcd.urls import Endpoint
 
-pytestmark = [pytest.mark.etcd, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.etcd, pytest.mark.slow, pytest.mark.timeout(500)]
 
 QUOTA = 64 << 20
 # So much is written here that a leader may be silent for a while; it is to stay the leader.
@@ -52,7 +52,7 @@ async def test_a_full_database_can_be_written_to_again(fleet, start_all, eventua
     await fill(one)
     await eventually(lambda: writes(one))
     assert max(await sizes(everyone)) < QUOTA / 2
-    leader = next(i for i in everyone if i.id == i.status.leader)
+    leader = await eventually(lambda: next((i for i in everyone if i.id == i.status.leader), None))
     steps = [e.step for e in leader.store.journal() if e.planner == "maintenance"]
     taken = [step for step in steps if step != "Wait"]
     before = taken[: taken.index("Disarm")]

@@ -19,7 +19,7 @@ from formal_cluster_store_etcd.peers.lineage import parse_lineage
 from formal_cluster_store_etcd.planning.lineage import KEY, Lineage
 from formal_cluster_store_etcd.urls import Endpoint
 
-pytestmark = [pytest.mark.etcd, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.etcd, pytest.mark.slow, pytest.mark.timeout(500)]
 
 FAST = {"recovery_after_s": 1.0}
 

@@ -14,7 +14,7 @@ import pytest
 
 from formal_cluster.model import Role
 
-pytestmark = [pytest.mark.etcd, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.etcd, pytest.mark.slow, pytest.mark.timeout(500)]
 
 
 @pytest.fixture

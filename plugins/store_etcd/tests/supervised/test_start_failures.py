@@ -17,7 +17,7 @@ import pytest
 from formal_cluster.errors import NotWritable, OutcomeUnknown, Unavailable
 from formal_cluster.model import Instance, Role, StoreState
 
-pytestmark = [pytest.mark.etcd, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.etcd, pytest.mark.timeout(300)]
 
 
 @pytest.fixture

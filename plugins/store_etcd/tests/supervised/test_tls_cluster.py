@@ -18,7 +18,7 @@ from formal_cluster_store_etcd.client.rpc import TlsMaterial
 from formal_cluster_store_etcd.planning.peer_status import PATH
 from formal_cluster_store_etcd.urls import Endpoint
 
-pytestmark = [pytest.mark.etcd, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.etcd, pytest.mark.slow, pytest.mark.timeout(500)]
 
 
 def formed(everyone) -> bool:
