@@ -127,11 +127,13 @@ def main() -> int:
             result = Text("ok", "green") if failure is None else Text("failed", "red")
             table.add_row(Text(step.name), f"{time.monotonic() - begun:.0f}", result)
             if failure is not None:
-                console.print(table, Text(f"{failure}\n\n{step.name}: {step.mend}.", style="red"))
+                console.print(table)
+                told = Text(f"{failure}\n\n{step.name}: {step.mend}.", style="red")
+                console.print(told, soft_wrap=True)
                 return 1
     console.print(table, f"All held. What was built is in {DIST.name}/.")
     for note in readiness.notes(ROOT, distributions()):
-        console.print(Text(f"before an upload: {note}", style="yellow"))
+        console.print(Text(f"before an upload: {note}", style="yellow"), soft_wrap=True)
     return 0
 
 

@@ -36,7 +36,7 @@ def try_extra(extra: str, built: Sequence[Built], directory: Path) -> None:
     """Install core with one extra, or with none if it is empty, and load all of it."""
     environment = Environment(directory)
     wanted = f"{CORE}[{extra}]" if extra else CORE
-    environment.install(*_sources(built), _requirement(wanted, built))
+    environment.install(*_afresh(built), *_sources(built), _requirement(wanted, built))
     _check(environment, built)
     _raise_any(_not_brought(environment, built))
 
@@ -45,7 +45,8 @@ def try_everything(built: Sequence[Built], directory: Path) -> Environment:
     """Install all extras and the rest at once, and load all of it."""
     environment = Environment(directory)
     everything = (f"{CORE}[{','.join(extras(built))}]", *EVERYTHING)
-    environment.install(*_sources(built), *(_requirement(each, built) for each in everything))
+    requirements = [_requirement(each, built) for each in everything]
+    environment.install(*_afresh(built), *_sources(built), *requirements)
     _check(environment, built)
     return environment
 
@@ -71,6 +72,12 @@ def try_demonstration(built: Sequence[Built], directory: Path) -> None:
 def _sources(built: Sequence[Built]) -> Iterator[str]:
     for directory in sorted({each.wheel.parent for each in built}):
         yield from ("--find-links", str(directory))
+
+
+def _afresh(built: Sequence[Built]) -> Iterator[str]:
+    """Lest uv takes what it remembers of an earlier build of the same version."""
+    for each in built:
+        yield from ("--refresh-package", each.distribution.name)
 
 
 def _requirement(text: str, built: Sequence[Built]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from formal_cluster.decision import Decider, merge_fields
@@ -114,9 +114,10 @@ async def _play_test(
         else:
             counters.connect()
         document = _document(file, test, step)
-        failure = await _play_step(step, document, deciders[step.instance], policies)
+        decider = deciders[step.instance]
+        failure = await _play_step(step, document, decider, policies, line=line, at_ms=at)
         if failure is not None:
-            failures.append(replace(failure, line=line, at_ms=at))
+            failures.append(failure)
     accesses = sum(step.times for step in test.steps)
     return Verdict(test.name, file.lines[number][0], accesses, tuple(failures))
 
@@ -139,9 +140,15 @@ def _document(file: TestFile, test: Test, step: Step) -> dict[str, Any]:
 
 
 async def _play_step(
-    step: Step, document: dict[str, Any], decider: Decider, policies: PolicySet
+    step: Step,
+    document: dict[str, Any],
+    decider: Decider,
+    policies: PolicySet,
+    *,
+    line: int,
+    at_ms: int,
 ) -> Failure | None:
-    """All accesses of a step; the first failure. `line` and `at_ms` are not known here."""
+    """All accesses of a step; the first failure."""
     stage = STAGE_BY_NAME[step.stage]
     first: Failure | None = None
     for access in range(1, step.times + 1):
@@ -154,8 +161,8 @@ async def _play_step(
             problems += _miscounted(step.counts, answer)
         if problems and first is None:
             first = Failure(
-                line=0,
-                at_ms=0,
+                line=line,
+                at_ms=at_ms,
                 instance=step.instance,
                 stage=stage,
                 access=access,
