@@ -17,8 +17,9 @@ from formal_cluster.counters.settings import LogCountersSettings
 from formal_cluster.errors import CountersUnavailable
 from formal_cluster.hookspecs import CountersContext
 from formal_cluster.model import Capability, CounterKey, CounterRead, Instance, Window
-from formal_cluster.protocols import Counters, StateStore
+from formal_cluster.protocols import Attempt, Counters, ReservingCounters, StateStore
 from formal_cluster_conformance.bed import Bed, eventually
+from formal_cluster_conformance.counters.attended import Attended
 from formal_cluster_conformance.results import Violation
 
 NEEDS: Final = [
@@ -72,14 +73,19 @@ class Instances:
         self._bed = bed
         self._stack = stack
         self._make = make
+        self._there: set[str] = set()
 
     async def add(self, name: str, *, on: StateStore | None = None, skew_s: float = 0) -> Counters:
         """Start an instance, and wait until it has caught up with the log."""
-        store = on or await self._bed.store()
+        driver = on or await self._bed.store()
         context = CountersContext(
-            Instance(name, "127.0.0.1"), store, self._bed.key(f"{self._log}/"), _LOGGER
+            Instance(name, "127.0.0.1"),
+            Attended(driver, self._there),
+            self._bed.key(f"{self._log}/"),
+            _LOGGER,
         )
         counters = self._make(context, self.clock, skew_s)
+        self._there.add(name)
         await counters.start()
         self._stack.push_async_callback(counters.stop)
         await caught_up(counters)
@@ -102,12 +108,21 @@ async def instances(bed: Bed, log: str = "log") -> AsyncIterator[Instances]:
 
 
 async def caught_up(counters: Counters) -> None:
-    """Wait until the instance may decide strictly."""
-    await eventually(
-        lambda: counters.status().caught_up and not counters.status().unsettled,
-        "an instance catches up with the counter log",
-        _CAUGHT_UP_S,
-    )
+    """Wait until the instance may decide strictly.
+
+    Raises:
+        Violation: It may not in time.
+    """
+    try:
+        await eventually(
+            lambda: counters.status().caught_up and not counters.status().unsettled,
+            "an instance catches up with the counter log",
+            _CAUGHT_UP_S,
+        )
+    except Violation as violation:
+        status = counters.status()
+        why = status.time_unknown or status.unsettled or f"it is at revision {status.revision}"
+        raise Violation(f"{violation}: {why}") from None
 
 
 def read(user: str, window: str = "last_hour") -> list[CounterRead]:
@@ -127,12 +142,30 @@ async def admitted(
     Raises:
         CountersUnavailable: It could not be decided in time.
     """
-    attempt = await counters.attempt_strict(what, deadline_s=deadline_s)
+    return _decided(await counters.attempt_strict(what, deadline_s=deadline_s), limit)
+
+
+def _decided(attempt: Attempt, limit: int) -> bool:
     if all(count.value < limit for row in attempt.counts for count in row):
         attempt.commit()
         return True
     attempt.cancel()
     return False
+
+
+async def admitted_reserved(
+    counters: Counters,
+    what: Sequence[CounterRead],
+    limit: int,
+    *,
+    deadline_s: float = DECIDED_S,
+) -> bool:
+    """As `admitted`, by hits that are reserved already or asked for now."""
+    assert isinstance(counters, ReservingCounters)
+    attempt = counters.spend(what)
+    if attempt is None:
+        attempt = await counters.attempt_reserved(what, deadline_s=deadline_s)
+    return _decided(attempt, limit)
 
 
 async def admissions(
@@ -167,3 +200,16 @@ async def agree(counters: Sequence[Counters], what: Sequence[CounterRead], expec
         await eventually(lambda: values() == [expected] * len(counters), "")
     except Violation:
         raise Violation(f"the instances count {values()} hits, not {expected}") from None
+
+
+async def at_least(counters: Sequence[Counters], what: Sequence[CounterRead], hits: int) -> None:
+    """Wait until every instance counts so many hits or more.
+
+    Raises:
+        Violation: They do not in time.
+    """
+    try:
+        await eventually(lambda: all(value(each, what) >= hits for each in counters), "")
+    except Violation:
+        values = [value(each, what) for each in counters]
+        raise Violation(f"the instances count {values} hits, {hits} were admitted") from None

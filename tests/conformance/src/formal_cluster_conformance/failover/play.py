@@ -16,7 +16,7 @@ from formal_cluster.protocols import StateStore
 from formal_cluster_conformance import load
 from formal_cluster_conformance.bed import Bed, changes
 from formal_cluster_conformance.declaration import Fault
-from formal_cluster_conformance.failover.faults import injected
+from formal_cluster_conformance.failover.faults import held, injected
 from formal_cluster_conformance.linear.operation import Kind
 from formal_cluster_conformance.results import Violation
 
@@ -36,6 +36,8 @@ class Recorded:
         followed: What each instance's watch showed, opened before the fault.
         broken: Why a watch ended, if it did.
         during: Calls that ran at some time during the fault.
+        hindered: Those of them that failed or took long.
+        nobody_spared: Whether the fault cannot but hinder every call.
         recovered_s: How long after the fault all instances took writes again.
     """
 
@@ -45,6 +47,8 @@ class Recorded:
     followed: list[list[Event]] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
     during: int = 0
+    hindered: int = 0
+    nobody_spared: bool = False
     recovered_s: float = 0.0
 
 
@@ -59,6 +63,8 @@ async def played(bed: Bed, fault: Fault) -> Recorded:
     evidence.unknown += recorded.history.unknown
     evidence.faults[str(fault)] = recorded.during
     evidence.demand(f"calls that ran during the fault {fault}", recorded.during, _CLIENTS)
+    if recorded.nobody_spared:
+        evidence.demand(f"calls that the fault {fault} hindered", recorded.hindered, 1)
     return recorded
 
 
@@ -70,7 +76,8 @@ async def _play(bed: Bed, fault: Fault) -> Recorded:
     keys = [below + b"%d" % number for number in range(3)]
     begin = await drivers[0].put(below + b"~begin", b"")
     history, clients = load.clients(drivers, keys, below, dice, count=_CLIENTS)
-    recorded, running = Recorded(history), True
+    alone = len(bed.site.backing.nodes) == 1 and fault in (Fault.KILL, Fault.PAUSE)
+    recorded, running = Recorded(history, nobody_spared=alone or fault is Fault.STOP_ALL), True
     async with _following(drivers, below, begin, recorded), asyncio.TaskGroup() as group:
         for client in clients:
             group.create_task(client.run(lambda: running, pause_s=_PAUSE_S))
@@ -78,7 +85,7 @@ async def _play(bed: Bed, fault: Fault) -> Recorded:
             for _ in range(bed.size(1, 3)):
                 await asyncio.sleep(_CALM_S)
                 await _writes_under_way(clients)
-                await _hit(bed, fault, dice, drivers, recorded, below)
+                await _hit(bed, fault, dice, drivers, clients, recorded, below)
             await asyncio.sleep(_CALM_S)
         finally:
             running = False
@@ -98,19 +105,26 @@ async def _hit(
     fault: Fault,
     dice: random.Random,
     drivers: Sequence[StateStore],
+    clients: Sequence[load.Client],
     recorded: Recorded,
     below: bytes,
 ) -> None:
     now = asyncio.get_running_loop().time
+
+    def met() -> int:
+        under_way = sum(client.under_way is not None for client in clients)
+        return recorded.history.during(hit_at, now()) + under_way
+
     async with injected(bed.site, fault, dice) as what:
         hit_at = now()
         recorded.what.append(what)
-        await asyncio.sleep(1.5 if bed.quick else dice.uniform(1.0, 4.0))
+        await held(1.5 if bed.quick else dice.uniform(1.0, 4.0), lambda: met() >= _CLIENTS)
         healed_at = now()
     for at, driver in enumerate(drivers):
         await writable(driver, below + b"~%d" % at, bed.declaration.recovery_s)
     recorded.recovered_s = max(recorded.recovered_s, now() - healed_at)
     recorded.during += recorded.history.during(hit_at, healed_at)
+    recorded.hindered += recorded.history.hindered(hit_at, healed_at)
 
 
 async def writable(driver: StateStore, key: bytes, within_s: float) -> None:

@@ -9,7 +9,9 @@ from contextlib import aclosing
 from formal_cluster.errors import Unavailable
 from formal_cluster.model import Capability, StoreState
 from formal_cluster.protocols import StateStore
-from formal_cluster_conformance.bed import Bed, changes, expect, first, holds, raises
+from formal_cluster_conformance.bed import Bed, changes, eventually, expect, first, holds, raises
+from formal_cluster_conformance.declaration import Fault
+from formal_cluster_conformance.killing import kill
 from formal_cluster_conformance.rules import rule
 
 
@@ -30,6 +32,8 @@ async def says_so(bed: Bed) -> None:
     """`status` is from memory."""
     store = await bed.store()
     holds(isinstance(store, StateStore), f"{store!r} lacks methods of StateStore")
+    revision = await store.put(bed.key(), b"v")
+    await eventually(lambda: (store.status().revision or 0) >= revision, "the newest revision")
     status = store.status()
     expect(StoreState.SERVING, status.state, "the state")
     expect(None, status.last_error, "last_error")
@@ -69,15 +73,22 @@ async def stopped(bed: Bed) -> None:
 
 @rule(
     "ST-LIFE-04",
-    "What was acknowledged is there after every driver was stopped and new ones were started.",
+    "What was acknowledged is there after every driver was stopped, every node was killed, and all "
+    "were started again.",
     needs=[Capability.SURVIVES_RESTART],
+    deadline_s=120,
 )
 async def survives_restart(bed: Bed) -> None:
     """Keys and revisions; and the next change has a larger one."""
     store = await bed.store()
     revision = await store.put(bed.key(), b"v")
+    # Before the drivers are stopped: some take their node with them.
+    nodes = bed.site.backing.nodes if Fault.STOP_ALL in bed.declaration.faults else ()
+    await kill(nodes)
     for instance in range(bed.declaration.instances):
         await bed.site.retire(instance)
+    for node in nodes:
+        await node.restart()
     entry = await (await bed.store()).get(bed.key())
     expect((b"v", revision), entry and (entry.value, entry.revision), "the key after a restart")
     later = await (await bed.store()).put(bed.key(), b"w")

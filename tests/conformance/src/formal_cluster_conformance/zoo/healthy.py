@@ -12,7 +12,7 @@ import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from formal_cluster.errors import OutcomeUnknown, Unavailable
 from formal_cluster.model import Capability, Entry, Listing, StoreState, StoreStatus, WatchUpdate
@@ -33,12 +33,12 @@ class Server:
     Attributes:
         away: Whether it answers nothing.
         failovers: How often it was lost and came back.
+        wiped: How often one of its disks was emptied; the others of the system had it all.
         dice: Seeded.
         notes: What wrong stores remember.
     """
 
     name = "server"
-    address = Address("127.0.0.1", 1)
 
     def __init__(self, seed: int, after_failover: Callable[[Server], None]) -> None:
         self._after_failover = after_failover
@@ -47,15 +47,43 @@ class Server:
         self.notes: dict[str, Any] = {}
         self.away = False
         self.failovers = 0
+        self.wiped = 0
+        self._connections = set[asyncio.StreamWriter]()
+        self._socket: asyncio.Server | None = None
+
+    @property
+    def address(self) -> Address:
+        """Where connections show whether it lives; nothing is said over them."""
+        assert self._socket is not None
+        return Address(*self._socket.sockets[0].getsockname())
+
+    async def __aenter__(self) -> Self:
+        self._socket = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._socket is not None
+        self._socket.close()
+        await self._hang_up()
+
+    def _connected(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._connections.add(writer)
 
     async def kill(self) -> None:
         """It answers no more."""
         self.away = True
+        await self._hang_up()
+
+    async def _hang_up(self) -> None:
+        while self._connections:
+            self._connections.pop().transport.abort()
+        await asyncio.sleep(0)
 
     async def restart(self, *, wipe: bool = False) -> None:
         """It answers again."""
         self.away = False
         self.failovers += 1
+        self.wiped += wipe
         self._after_failover(self)
         self.memory.announce()
 
@@ -186,7 +214,9 @@ def declare(kind: type[Healthy], seed: int) -> StoreDeclaration:
 
     @asynccontextmanager
     async def _open(directory: Path) -> AsyncIterator[Backing]:
-        yield ZooBacking(kind, seed)
+        backing = ZooBacking(kind, seed)
+        async with backing.server:
+            yield backing
 
     def opened(directory: Path) -> AbstractAsyncContextManager[Backing]:
         return _open(directory)
@@ -194,7 +224,7 @@ def declare(kind: type[Healthy], seed: int) -> StoreDeclaration:
     return StoreDeclaration(
         name=kind.__name__,
         open=opened,
-        faults=[Fault.KILL, Fault.PAUSE, Fault.STOP_ALL],
+        faults=[Fault.KILL, Fault.WIPE, Fault.PAUSE, Fault.STOP_ALL],
         shortest_ttl_s=0.1,
         ttl_slack_s=1.5,
         recovery_s=5.0,

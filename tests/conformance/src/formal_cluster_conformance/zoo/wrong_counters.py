@@ -14,7 +14,9 @@ from weakref import WeakKeyDictionary
 from formal_cluster.hookspecs import CountersContext
 from formal_cluster.model import Count, CounterKey, CounterRead, CountersStatus
 from formal_cluster.protocols import Attempt, StateStore
+from formal_cluster_conformance.counters.attended import Attended
 from formal_cluster_conformance.counters.instances import Clock
+from formal_cluster_conformance.zoo.healthy import Healthy, Server
 
 _Hits = defaultdict[CounterKey, list[int]]
 
@@ -98,8 +100,7 @@ class _Shared(Simple):
 
     def hits_of(self, store: StateStore) -> _Hits:
         """One list for all drivers of a server."""
-        server: object = store.server  # type: ignore[attr-defined]
-        return self._all.setdefault(server, defaultdict(list))
+        return self._all.setdefault(_server(store), defaultdict(list))
 
 
 class DoubleWindowReset(_Shared):
@@ -151,7 +152,7 @@ class ResetOnFailover(_Shared):
 
     def __init__(self, context: CountersContext, clock: Clock, skew_s: float) -> None:
         super().__init__(context, clock, skew_s)
-        self._server = context.store.server  # type: ignore[attr-defined]
+        self._server = _server(context.store)
         self._failovers = self._server.failovers
 
     def peek(self, reads: Sequence[CounterRead]) -> Sequence[Sequence[Count]]:
@@ -162,4 +163,85 @@ class ResetOnFailover(_Shared):
         return super().peek(reads)
 
 
-KINDS: tuple[type[Simple], ...] = (DoubleWindowReset, CountsAlone, ReadsThenAdds, ResetOnFailover)
+class Reserving(_Shared):
+    """Also decides by reserved blocks, of one hit each."""
+
+    def spend(self, reads: Sequence[CounterRead]) -> Attempt | None:
+        """There is never any left."""
+        return None
+
+    async def attempt_reserved(
+        self,
+        reads: Sequence[CounterRead],
+        *,
+        deadline_s: float,
+    ) -> Attempt:
+        """See `ReservingCounters.attempt_reserved`."""
+        return await self.attempt_strict(reads, deadline_s=deadline_s)
+
+
+class ReservesForItself(Reserving):
+    """Takes reserved hits out of blocks that the others never hear of."""
+
+    caught_by = "CO-RESERVED-01"
+
+    def hits_of(self, store: StateStore) -> _Hits:
+        """Its own."""
+        return defaultdict(list)
+
+
+class SpendsLostBlocks(Reserving):
+    """Keeps its reserved hits where a failover loses them."""
+
+    caught_by = "FO-KILL-04"
+
+    def __init__(self, context: CountersContext, clock: Clock, skew_s: float) -> None:
+        super().__init__(context, clock, skew_s)
+        self._server = _server(context.store)
+        self._failovers = self._server.failovers
+
+    async def attempt_reserved(
+        self,
+        reads: Sequence[CounterRead],
+        *,
+        deadline_s: float,
+    ) -> Attempt:
+        """What was counted before the last failover is forgotten."""
+        if self._failovers != self._server.failovers:
+            self._failovers = self._server.failovers
+            self._hits.clear()
+        return await super().attempt_reserved(reads, deadline_s=deadline_s)
+
+
+class DropsWhatItCannotWrite(_Shared):
+    """Forgets the eventual hits that it could not write at once."""
+
+    caught_by = "FO-KILL-05"
+
+    def __init__(self, context: CountersContext, clock: Clock, skew_s: float) -> None:
+        super().__init__(context, clock, skew_s)
+        self._server = _server(context.store)
+
+    def attempt(self, reads: Sequence[CounterRead]) -> Attempt:
+        """Permitted, and written nowhere."""
+        attempt = super().attempt(reads)
+        if self._server.away:
+            attempt.cancel()
+        return attempt
+
+
+def _server(store: StateStore) -> Server:
+    assert isinstance(store, Attended)
+    assert isinstance(store.driver, Healthy)
+    return store.driver.server
+
+
+KINDS: tuple[type[Simple], ...] = (
+    DoubleWindowReset,
+    CountsAlone,
+    ReadsThenAdds,
+    ResetOnFailover,
+    ReservesForItself,
+    SpendsLostBlocks,
+    DropsWhatItCannotWrite,
+)
