@@ -196,8 +196,8 @@ class TiersMachine(RuleBasedStateMachine):
                 counted = tight.count(after) if tight is not None else 0
                 assert counted == (roomy.count(after) if roomy is not None else 0)
                 assert counted >= true
-                rounded = tight is not None and tight.rounded(after)
-                assert rounded == (roomy is not None and roomy.rounded(after))
+                rounded = tight is not None and tight.doubtful(after)
+                assert rounded == (roomy is not None and roomy.doubtful(after))
                 assert rounded or counted == true
 
     @invariant()

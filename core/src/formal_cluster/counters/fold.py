@@ -188,8 +188,20 @@ class State:
     def add_hits(self, batch: Batch, start: int, end: int) -> None:
         """Fold some of the hits that were decided already."""
         keys, hit, assembled = batch.keys, self.hit, self.log_time - batch.lag
+        if self.subjects.preserve is not None:
+            for index, count, age in batch.hits[start:end]:
+                hit(keys[index], assembled - age, count)
+            return
+        # As `hit`, which takes a quarter longer for a hit of its own.
+        hot, log_time, exact = self.hot.get, self.log_time, self._exact_entries
+        resolutions, until = self.resolutions.get, self.restoration.until
         for index, count, age in batch.hits[start:end]:
-            hit(keys[index], assembled - age, count)
+            key, at = keys[index], assembled - age
+            hits, resolution = hot(key), resolutions(key.counter, BASE_RESOLUTION)
+            if hits is None or at <= until or at <= log_time - resolution.keep:
+                hit(key, at, count)
+            else:
+                hits.add(at, count, log_time, resolution, exact)
 
     def add_strict(self, batch: Batch, start: int, end: int) -> None:
         """Fold the hits of some strict attempts. It may also be done one by one with `hit`."""
@@ -245,7 +257,9 @@ class State:
             return
         if at <= self.restoration.until:
             at = self.restoration.until + 1
-        hits = self.subjects.change(key) or self._admit(key)
+        hits = self.hot.get(key) if self.subjects.preserve is None else None
+        if hits is None:
+            hits = self.subjects.change(key) or self._admit(key)
         if hits is None:
             self.tail.add(key, at, count, self.log_time, resolution)
         else:

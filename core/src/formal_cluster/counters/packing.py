@@ -84,6 +84,7 @@ def unpack_hits(packed: bytes) -> Hits:
         hits.lasts = [newest - age for age in _decode_ages(content)]
         hits.total = len(hits.lasts)
         hits.counts = [1] * hits.total
+        hits.since = hits.lasts[0]
     else:
         lists = _decode_lists(content)
         firsts, lasts = ([newest - age for age in ages] for ages in (lists.firsts, lists.lasts))
