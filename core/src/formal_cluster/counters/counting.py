@@ -12,6 +12,7 @@ from formal_cluster.model import Count, CounterRead
 if TYPE_CHECKING:
     from formal_cluster.counters.ledger import Ledger
 
+_NONE: frozenset[int] = frozenset()
 _PREPARED = 1_024
 _COUNTS = tuple(Count(value) for value in range(_PREPARED))
 
@@ -30,12 +31,12 @@ def counts_of(
     hits: Hits | SharedHits | None = state.hot.get(key)
     if hits is None:
         hits = state.find(key)
-    lengths = state.resolutions.get(key.counter, BASE_RESOLUTION).lengths
+    lengths = ledger.asked.get(key.counter, _NONE)
     counts = []
     for window in read.windows:
         length = window.length_ms
         if length not in lengths:
-            _ask_for_new_windows(ledger, read)
+            _ask_for_windows(ledger, read)
         after = log_now - length
         if hits is None:
             value = doubtful = 0
@@ -58,9 +59,12 @@ def counts_of(
     return counts
 
 
-def _ask_for_new_windows(ledger: Ledger, read: CounterRead) -> None:
-    lengths = ledger.state.resolution(read.key.counter).lengths
+def _ask_for_windows(ledger: Ledger, read: CounterRead) -> None:
+    counter = read.key.counter
+    asked = ledger.asked.setdefault(counter, set())
     for window in read.windows:
-        if window.length_ms not in lengths:
-            ledger.outbox.ask(read.key.counter, window.length_ms)
-            ledger.wake()
+        if window.length_ms not in asked:
+            asked.add(window.length_ms)
+            if window.length_ms not in BASE_RESOLUTION.lengths:
+                ledger.outbox.ask(counter, window.length_ms)
+                ledger.wake()

@@ -27,7 +27,7 @@ from formal_cluster.counters.packing import (
 )
 from formal_cluster.counters.records import MalformedRecord, Row
 from formal_cluster.counters.tail import cell_key
-from formal_cluster.counters.windows import Hits, HitsData, Resolution
+from formal_cluster.counters.windows import Hits, HitsData
 
 VERSION = 3
 _WITH_ROWS = 1
@@ -69,6 +69,7 @@ class Head(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
         log_time, wall, writers, windows: As in `State`.
         restored_until: As `Restoration.until`.
         offsets: As `Witnesses.offsets`.
+        asked: As `Retention.asked`.
     """
 
     version: int = VERSION
@@ -81,6 +82,7 @@ class Head(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     windows: dict[str, tuple[int, ...]]
     restored_until: int = 0
     offsets: dict[str, int] = {}
+    asked: list[tuple[str, int, int]] = []
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -101,6 +103,7 @@ def encode_head(frozen: Frozen, snapshot_id: str, chunks: int) -> bytes:
         windows={name: windows.lengths for name, windows in frozen.resolutions.items()},
         restored_until=frozen.restored_until,
         offsets=frozen.offsets,
+        asked=frozen.asked,
     )
     return _encoder.encode(head)
 
@@ -140,7 +143,10 @@ def restore_head(head: Head, state: State) -> None:
     state.log_time = head.log_time
     state.wall = head.wall
     state.writers = dict(head.writers)
-    state.resolutions = {name: Resolution(lengths) for name, lengths in head.windows.items()}
+    state.retention.restore(head.asked)
+    if head.version <= _WITH_LONGER_HITS:  # they do not say when
+        for counter, lengths in head.windows.items():
+            state.retention.restore((counter, length, head.log_time) for length in lengths)
     state.restoration.until = head.restored_until
     state.witnesses.restore(head.offsets)
 
