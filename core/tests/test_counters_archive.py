@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import msgspec
@@ -11,8 +12,10 @@ import pytest
 from formal_cluster.counters.archive import Archive
 from formal_cluster.counters.fold import Record, State
 from formal_cluster.counters.keys import Keys
+from formal_cluster.counters.packing import shard_of
 from formal_cluster.counters.records import Batch, MalformedRecord, Row
 from formal_cluster.counters.snapshot import VERSION, Head
+from formal_cluster.counters.windows import HitsData
 from formal_cluster.model import CounterKey, Entry
 from formal_cluster.store_memory import MemoryStateStore, MemoryStore
 
@@ -154,6 +157,37 @@ async def test_a_snapshot_of_version_1_is_read(store: InterruptedStore) -> None:
     again = (await archive.load(empty)).find(CounterKey("reads", ("bob",)))
     assert again is not None
     assert again.count(0) == 3
+
+
+async def test_a_snapshot_of_version_2_is_read(store: InterruptedStore) -> None:
+    head = Head(
+        version=2,
+        id="1-a",
+        chunks=1,
+        revision=9,
+        log_time=START,
+        wall=START,
+        writers={},
+        windows={},
+    )
+    alice, bob = msgspec.msgpack.encode(("alice",)), msgspec.msgpack.encode(("bob",))
+    begin = (START + (1 << 52)).to_bytes(8, "big")
+    ones = begin + b"\0" + msgspec.msgpack.encode([300, 7, 0])
+    spans = begin + b"\1" + msgspec.msgpack.encode([[100, 0], [4, 2], [900]])
+    pieces = [(False, "reads", shard_of(alice), [alice], [ones])]
+    pieces += [(False, "reads", shard_of(bob), [bob], [spans])]
+    await store.put(KEYS.chunk("1-a", 0), zlib.compress(msgspec.msgpack.encode(pieces)))
+    await store.put(KEYS.head, msgspec.msgpack.encode(head))
+    archive = Archive(store, KEYS)
+
+    joined = await archive.load(empty)
+    assert await save(archive, joined)
+    for each in (joined, await archive.load(empty)):
+        records = [each.find(CounterKey("reads", (name,))) for name in ("alice", "bob")]
+        assert [
+            HitsData([], [START - 300, START - 7, START], [1, 1, 1]),
+            HitsData([START - 900], [START - 100, START], [4, 2]),
+        ] == [record.data(0) for record in records if record is not None]
 
 
 async def test_a_snapshot_of_a_later_version_is_refused(store: InterruptedStore) -> None:

@@ -301,7 +301,7 @@ class TestBeyondTheSubjectCap:
         assert [count(reader, index) for index in range(5)] == [1, 1, 4, 5, 0]
         hits = reader.find(KEYS[2])
         assert hits is not None
-        assert hits.rounded(reader.log_time - MINUTE)
+        assert hits.doubtful(reader.log_time - MINUTE)
 
     def test_one_admitted_later_still_counts_what_it_had_before(self) -> None:
         reader = state(max_subjects=2)
@@ -314,7 +314,7 @@ class TestBeyondTheSubjectCap:
         assert count(reader, 2) == 4
         hits = reader.find(KEYS[2])
         assert hits is not None
-        assert hits.rounded(reader.log_time - MINUTE)
+        assert hits.doubtful(reader.log_time - MINUTE)
 
     def test_a_refund_takes_back_what_is_in_the_sketch(self) -> None:
         reader = state(max_subjects=1)

@@ -77,6 +77,15 @@ def test_a_subject_with_six_hits_in_a_minute_takes_less_than_64_bytes() -> None:
     assert len(pack_hits(hits)) + b"".__sizeof__() <= 64
 
 
+def test_a_subject_with_three_hits_in_a_minute_takes_48_bytes() -> None:
+    hits, resolution = Hits(), Resolution([MINUTE])
+    for number in range(3):
+        at = 1_700_000_000_000 + number * 25_000
+        hits.add(at, 1, at, resolution, EXACT * 2)
+
+    assert len(pack_hits(hits)) + b"".__sizeof__() <= 48
+
+
 def test_no_more_subjects_are_hot_than_may_be() -> None:
     subjects = Subjects(most_hot=3)
     for number in range(100):
@@ -196,8 +205,8 @@ class TiersMachine(RuleBasedStateMachine):
                 counted = tight.count(after) if tight is not None else 0
                 assert counted == (roomy.count(after) if roomy is not None else 0)
                 assert counted >= true
-                rounded = tight is not None and tight.rounded(after)
-                assert rounded == (roomy is not None and roomy.rounded(after))
+                rounded = tight is not None and tight.doubtful(after)
+                assert rounded == (roomy is not None and roomy.doubtful(after))
                 assert rounded or counted == true
 
     @invariant()

@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from formal_cluster.counters.windows import SPANS_PER_WINDOW, Hits, Resolution
 
 EXACT = 8
+MOST_SINGLE = EXACT + EXACT // 4
 RESOLUTION = Resolution([1_000, 60_000, 600_000])
 UNASKED = (50, 7_777, 300_000)
 
@@ -81,7 +82,7 @@ class HitsMachine(RuleBasedStateMachine):
     def exact_unless_it_says_otherwise(self) -> None:
         for length in (*RESOLUTION.lengths, *UNASKED):
             after = self.now - length
-            if not self.hits.rounded(after):
+            if not self.hits.doubtful(after):
                 assert self.hits.count(after) == self.naive.count(after)
 
     @invariant()
@@ -90,12 +91,16 @@ class HitsMachine(RuleBasedStateMachine):
             after = self.now - length
             certain = self.hits.count(after) - self.hits.doubtful(after)
             assert certain <= self.naive.count(after)
-            assert bool(self.hits.doubtful(after)) == self.hits.rounded(after)
+
+    @invariant()
+    def all_count_since_the_oldest(self) -> None:
+        after = self.hits.since - 1
+        assert (self.hits.total, 0) == (self.hits.count(after), self.hits.doubtful(after))
 
     @invariant()
     def size_is_bounded(self) -> None:
         _, lasts, _ = self.hits.data(-1)
-        assert len(lasts) <= RESOLUTION.most_spans + EXACT + 1
+        assert len(lasts) <= RESOLUTION.most_spans + MOST_SINGLE
 
     def _add(self, at: int, count: int) -> None:
         self.hits.add(at, count, self.now, RESOLUTION, EXACT)
@@ -119,7 +124,7 @@ def test_as_many_entries_as_are_kept_exactly_are_never_rounded(
         hits.add(now, 1, now, RESOLUTION, EXACT)
         naive.add(now, 1)
 
-    assert not hits.rounded(now - length)
+    assert not hits.doubtful(now - length)
     assert naive.count(now - min(length, RESOLUTION.keep)) == hits.count(
         now - min(length, RESOLUTION.keep)
     )
@@ -141,7 +146,7 @@ def test_a_late_backlog_does_not_grow_the_record() -> None:
         hits.add(at, 1, now, RESOLUTION, EXACT)
 
     assert hits.total == 4_550
-    assert len(hits.data(0).lasts) <= RESOLUTION.most_spans + EXACT + 1
+    assert len(hits.data(0).lasts) <= RESOLUTION.most_spans + MOST_SINGLE
 
 
 def test_a_window_asked_for_later_finds_all_that_is_kept() -> None:

@@ -132,12 +132,28 @@ async def until(condition):
 
 async def test_watching_reloads_by_itself_until_it_ends(directory):
     holder = hold(directory)
-    async with holder.watching():
+    seen = []
+    async with holder.watching(seen.append):
         (directory / "p.rego").write_text(GOOD.format("block"))
-        await asyncio.wait_for(until(lambda: action(holder) == "block"), 50)
+        await asyncio.wait_for(until(lambda: seen == [holder.current()]), 50)
+        assert "block" == action(holder)
     assert {asyncio.current_task()} == asyncio.all_tasks()
 
 
+def test_a_set_tells_the_largest_known_threshold_of_each_counter(directory):
+    (directory / "p.rego").write_text(
+        "package formal.v2\nimport future.keywords.if\n"
+        'pre_request := {"action": "block"} if {\n'
+        "  input.bucket.access_count.last_minute > 5\n"
+        "  input.bucket.access_count.last_hour >= 300\n"
+        "}\n"
+        'response := {"action": "allow", "reason": sprintf("%d", '
+        "[input.file.access_count.last_minute])} if true\n"
+    )
+
+    assert {"bucket.access_count": 299} == hold(directory).current().largest_thresholds
+
+
 async def test_watching_can_be_switched_off(directory):
-    async with hold(directory, reload_seconds=0).watching():
+    async with hold(directory, reload_seconds=0).watching(print):
         assert {asyncio.current_task()} == asyncio.all_tasks()

@@ -45,7 +45,7 @@ from formal_cluster.model import (
     Window,
 )
 from formal_cluster.plugins import PluginManager
-from formal_cluster.policy import PolicyHolder
+from formal_cluster.policy import PolicyHolder, PolicySet
 from formal_cluster.protocols import (
     Counters,
     Discovery,
@@ -55,6 +55,7 @@ from formal_cluster.protocols import (
     LeavingStore,
     ResettingCounters,
     StateStore,
+    ThresholdCounters,
 )
 from formal_cluster.settings import Settings
 from formal_cluster.settings_file import load_settings, settings_from
@@ -170,11 +171,16 @@ class Cluster:
         self._stack.push_async_callback(self._store.stop)
         await self._store.start()
         self._stack.push_async_callback(self._counters.stop)
+        self._use_thresholds(self._policies.current())
         await self._counters.start()
         self._stack.push_async_callback(self._cache.stop)
         await self._cache.start()
-        await self._stack.enter_async_context(self._policies.watching())
+        await self._stack.enter_async_context(self._policies.watching(self._use_thresholds))
         await self._stack.enter_async_context(self._clock.reading())
+
+    def _use_thresholds(self, policies: PolicySet) -> None:
+        if isinstance(self._counters, ThresholdCounters):
+            self._counters.use_thresholds(policies.largest_thresholds)
 
     async def _start_discovery(self) -> Discovery:
         names = self._plugins.discovery_drivers()

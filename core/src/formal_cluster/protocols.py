@@ -318,6 +318,22 @@ class ResettingCounters(Protocol):
         ...
 
 
+@runtime_checkable
+class ThresholdCounters(Protocol):
+    """Counters that keep hits as finely as policies look at them."""
+
+    def use_thresholds(self, largest: Mapping[str, int]) -> None:
+        """The policies in force have changed, or are in force for the first time.
+
+        Callable from any thread.
+
+        Args:
+            largest: For each `CounterKey.counter`, the largest count T such that a decision may be
+                another one for T + 1; without those that it is not known of.
+        """
+        ...
+
+
 PolicyInput = dict[str, Any]
 """A policy's input document: a JSON object."""
 

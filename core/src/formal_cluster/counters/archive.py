@@ -11,9 +11,13 @@ because a joiner needs the history since the last one.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import secrets
-from collections.abc import Callable
+from collections import deque
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from itertools import islice
 
 from formal_cluster.counters.fold import State
 from formal_cluster.counters.frozen import Frozen
@@ -28,10 +32,14 @@ from formal_cluster.counters.snapshot import (
     restore_head,
 )
 from formal_cluster.errors import Conflict
+from formal_cluster.model import Entry
 from formal_cluster.protocols import StateStore
 
 SILENT_WRITER_MS = 600_000
 """Log time after which a silent writer's key is deleted. It may come back and write again."""
+
+_CHUNKS_AHEAD = 3
+"""How many are asked for at a time."""
 
 
 class Archive:
@@ -54,7 +62,7 @@ class Archive:
     async def load(self, empty: Callable[[], State]) -> State:
         """The state of the present snapshot, or an empty one if there is none.
 
-        Chunks are read one by one: the event loop is never kept for longer than one of them takes.
+        The event loop is never kept for longer than one chunk takes.
 
         Raises: as `head`.
         """
@@ -76,12 +84,29 @@ class Archive:
     async def _load_chunks(self, head: Head, state: State) -> tuple[str, int] | None:
         """The snapshot's id and the first chunk that is missing, as there may be a newer one."""
         restore_head(head, state)
-        for number in range(head.chunks):
-            entry = await self._store.get(self._keys.chunk(head.id, number))
-            if entry is None:
-                return head.id, number
-            restore_chunk(entry.value, head.version, state)
+        async with aclosing(self._chunks(head)) as chunks:
+            async for number, entry in chunks:
+                if entry is None:
+                    return head.id, number
+                restore_chunk(entry.value, head.version, state)
         return None
+
+    async def _chunks(self, head: Head) -> AsyncGenerator[tuple[int, Entry | None], None]:
+        """The chunks in order. While one of them is being restored, the next is on its way."""
+        requests = (
+            asyncio.create_task(self._store.get(self._keys.chunk(head.id, number)))
+            for number in range(head.chunks)
+        )
+        ahead = deque(islice(requests, _CHUNKS_AHEAD))
+        try:
+            for number in range(head.chunks):
+                entry = await ahead.popleft()
+                ahead.extend(islice(requests, 1))
+                yield number, entry
+        finally:
+            for task in ahead:
+                task.cancel()
+            await asyncio.gather(*ahead, return_exceptions=True)
 
     async def save(self, frozen: Frozen, head: Head | None, head_revision: int) -> bool:
         """Make `frozen` the present snapshot; False if another instance was faster.

@@ -13,11 +13,12 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from formal_cluster.counters.archive import Archive
 from formal_cluster.counters.asking import Asker
 from formal_cluster.counters.attempts import StrictHit
+from formal_cluster.counters.exactness import Exactness
 from formal_cluster.counters.fold import Gap, State
 from formal_cluster.counters.keys import Keys
 from formal_cluster.counters.ledger import Ledger
@@ -71,6 +72,7 @@ class LogCounters:
         self._settings = settings
         self._logger = context.logger
         self._jitter = jitter
+        self._exactness = Exactness(settings.exact_entries)
         self._ledger = Ledger(
             writer=context.instance.id,
             state=self._empty_state(),
@@ -244,6 +246,11 @@ class LogCounters:
                 held.extend((data, now) for data in pending.data(now - length))
             return leaving_ms(held, length, most)
 
+    def use_thresholds(self, largest: Mapping[str, int]) -> None:
+        """See `ThresholdCounters.use_thresholds`."""
+        with self._ledger.lock:
+            self._exactness.use(largest)
+
     def _refuse_if_behind(self) -> None:
         if not self._ledger.catch_up.done:
             raise CountersUnavailable(
@@ -256,7 +263,9 @@ class LogCounters:
 
     def _empty_state(self) -> State:
         return State(
-            exact_entries=self._settings.exact_entries, max_subjects=self._settings.max_subjects
+            exact_entries=self._settings.exact_entries,
+            max_subjects=self._settings.max_subjects,
+            more_exact=self._exactness.more,
         )
 
     def _wake_writer(self) -> None:

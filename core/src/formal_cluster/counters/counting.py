@@ -12,6 +12,7 @@ from formal_cluster.model import Count, CounterRead
 if TYPE_CHECKING:
     from formal_cluster.counters.ledger import Ledger
 
+_NONE: frozenset[int] = frozenset()
 _PREPARED = 1_024
 _COUNTS = tuple(Count(value) for value in range(_PREPARED))
 
@@ -30,48 +31,40 @@ def counts_of(
     hits: Hits | SharedHits | None = state.hot.get(key)
     if hits is None:
         hits = state.find(key)
-    lengths = state.resolutions.get(key.counter, BASE_RESOLUTION).lengths
+    lengths = ledger.asked.get(key.counter, _NONE)
     counts = []
     for window in read.windows:
         length = window.length_ms
         if length not in lengths:
-            _ask_for_new_windows(ledger, read)
-        value, rounded = 0, False
-        if hits is not None:
-            value = hits.count(log_now - length)
-            if hits.firsts:
-                rounded = hits.rounded(log_now - length)
+            _ask_for_windows(ledger, read)
+        after = log_now - length
+        if hits is None:
+            value = doubtful = 0
+        elif hits.since > after:
+            value, doubtful = hits.total, 0
+        else:
+            value, doubtful = hits.count(after), hits.doubtful(after)
         if pending is not None:
             value += pending.count(now - length)
             if pending.backlog is not None or pending.sent_backlog is not None:
-                rounded = rounded or pending.rounded(now - length)
+                doubtful += pending.doubtful(now - length)
         if ledger.held is not None:
             own = 0 if pending is None else pending.count(now - length)
-            value = max(value, own + ledger.held.count(key, log_now - length, state))
-            rounded = True
-        if rounded:
-            known = ledger.held is None
-            doubtful = _doubtful(hits, pending, now, log_now, length) if known else value
+            value = max(value, own + ledger.held.count(key, after, state))
+            counts.append(Count(value, exact=False, doubtful=value))
+        elif doubtful:
             counts.append(Count(value, exact=False, doubtful=doubtful))
         else:
             counts.append(_COUNTS[value] if value < _PREPARED else Count(value))
     return counts
 
 
-def _doubtful(
-    hits: Hits | SharedHits | None,
-    pending: Pending | None,
-    now: int,
-    log_now: int,
-    length: int,
-) -> int:
-    folded = 0 if hits is None else hits.doubtful(log_now - length)
-    return folded + (0 if pending is None else pending.doubtful(now - length))
-
-
-def _ask_for_new_windows(ledger: Ledger, read: CounterRead) -> None:
-    lengths = ledger.state.resolution(read.key.counter).lengths
+def _ask_for_windows(ledger: Ledger, read: CounterRead) -> None:
+    counter = read.key.counter
+    asked = ledger.asked.setdefault(counter, set())
     for window in read.windows:
-        if window.length_ms not in lengths:
-            ledger.outbox.ask(read.key.counter, window.length_ms)
-            ledger.wake()
+        if window.length_ms not in asked:
+            asked.add(window.length_ms)
+            if window.length_ms not in BASE_RESOLUTION.lengths:
+                ledger.outbox.ask(counter, window.length_ms)
+                ledger.wake()

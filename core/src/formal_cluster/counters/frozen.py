@@ -43,6 +43,7 @@ class Frozen:
         self.restored_until = state.restoration.until
         self.writers = dict(state.writers)
         self.resolutions = dict(state.resolutions)
+        self.asked = state.retention.asked
         self._shards = [
             (shared, *shard)
             for shared, subjects in ((False, state.subjects), (True, state.tail.cells))

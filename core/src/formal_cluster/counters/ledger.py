@@ -25,6 +25,7 @@ from formal_cluster.counters.pending import MOST_TIMES, Pending
 from formal_cluster.counters.records import Batch, decode, encode
 from formal_cluster.counters.reserver import Reserver
 from formal_cluster.counters.restoration import LONGEST_LIFE_MS
+from formal_cluster.counters.retention import ASKED_EVERY_MS
 from formal_cluster.model import Count, CounterKey, CounterRead
 
 _LOOKS_PER_TIDY = 2_000
@@ -39,6 +40,8 @@ class Ledger:
         reserver: The reserved hits, and those who wait for some.
         held: What is remembered from before a store loss, until the log has it again.
         life: The life of the log that the state was loaded in; 0 if it was not recorded.
+        asked: The lengths of the windows that were asked for, by counter; forgotten once in
+            `ASKED_EVERY_MS`, so that those still read are asked for again.
         idle: Whether the writer sleeps until `on_work` is called. Set by the writer under `lock`.
         on_work: Called once, from any thread, when there is something to send and `idle`.
     """
@@ -62,9 +65,11 @@ class Ledger:
         self.reserver = Reserver(self, life_ms=reserve_life_ms)
         self.held: Held | None = None
         self.life = 0
+        self.asked: dict[str, set[int]] = {}
         self.idle = False
         self._folding = Folding(self)
         self._contended = False
+        self._asked_since = 0
         self._on_work = on_work
         self._monotonic_ns = monotonic_ns
         self._wall_ns = wall_ns
@@ -223,6 +228,7 @@ class Ledger:
                 self._folding.settle_unseen(load, position.log_time)
             self.state = state
             self.life = life
+            self.asked.clear()
             if state.log_time:
                 self.catch_up.clock.loaded(state.log_time, self.now())
 
@@ -319,9 +325,13 @@ class Ledger:
             return True
 
     def tidy(self) -> None:
-        """Drop some of the pending hits that no longer count."""
+        """Drop some of the pending hits that no longer count. Once a second."""
         with self.lock:
-            self.outbox.tidy(self.now(), self.state.resolution, _LOOKS_PER_TIDY)
+            now = self.now()
+            self.outbox.tidy(now, self.state.resolution, _LOOKS_PER_TIDY)
+            if now - self._asked_since >= ASKED_EVERY_MS:
+                self._asked_since = now
+                self.asked.clear()
 
     def freeze(self) -> Frozen:
         """The folded state as it is now; end it with `thaw`."""

@@ -135,8 +135,13 @@ class Load:
                 index = len(keys)
                 keys.append(key)
                 self._keys_bytes += len(key.counter) + _bytes(key)
-            for at, count in pending.send():
-                hits.append((index, count, at))
+            times = pending.times
+            if len(times) == 1 and pending.backlog is None:
+                pending.sent, pending.times = times, []
+                hits.append((index, 1, times[0]))
+            else:
+                for at, count in pending.send():
+                    hits.append((index, count, at))
             self.pending.append((pending, len(hits)))
         return bool(unsent)
 

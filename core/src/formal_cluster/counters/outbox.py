@@ -154,7 +154,7 @@ class Outbox:
         """These hits of the batch under way are now in the log: they count there."""
         for subject, _ in pending:
             self.hits -= subject.settle()
-            if subject.idle:
+            if not subject.times and subject.idle:
                 del self.pending[subject.key]
 
     def give_back(self, load: Load, resolutions: Resolutions) -> None:

@@ -37,7 +37,7 @@ class Pending:
         self.sent_backlog: Hits | None = None
 
     def count(self, after: int) -> int:
-        """The hits later than `after`; rounded up when `rounded(after)`."""
+        """The hits later than `after`, and `doubtful(after)` that may have been earlier."""
         count, times, sent = self.open, self.times, self.sent
         if times:
             count += len(times)
@@ -52,13 +52,6 @@ class Pending:
         if self.sent_backlog is not None:
             count += self.sent_backlog.count(after)
         return count
-
-    def rounded(self, after: int) -> bool:
-        """Whether `count(after)` includes hits that may have happened before."""
-        backlog, sent = self.backlog, self.sent_backlog
-        if backlog is not None and backlog.firsts and backlog.rounded(after):
-            return True
-        return sent is not None and bool(sent.firsts) and sent.rounded(after)
 
     def doubtful(self, after: int) -> int:
         """How many of `count(after)` may have happened before."""

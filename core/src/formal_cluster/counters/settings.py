@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from formal_cluster.counters.exactness import MOST_EXACT
 from formal_cluster.counters.restoration import LONGEST_LIFE_MS
 from formal_cluster.hookspecs import DriverSettings
 
@@ -29,7 +30,9 @@ class LogCountersSettings(DriverSettings):
         ge=1,
         le=10_000,
         description="How many of a subject's newest hits are kept one by one. Counts up to this "
-        "are exact; larger ones may include hits up to 1/60 of the window older than it.",
+        "are exact; larger ones may include hits up to 1/60 of the window older than it. A counter "
+        "whose policies have a larger threshold keeps one more than the largest of them, up to "
+        f"{MOST_EXACT:,}.",
     )
     reserve_life_ms: int = Field(
         default=LONGEST_LIFE_MS,

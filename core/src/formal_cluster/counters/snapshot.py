@@ -3,13 +3,14 @@
 A chunk is compressed msgpack. Subjects and their hits are in it as they are in memory (`packing`),
 so making and reading a chunk costs about a microsecond per subject, most of it compression.
 
-Version 1 had the subjects as rows of a `Memory`; it is still read. Its readers refuse version 2.
+Version 1 had the subjects as rows of a `Memory`, version 2 packed hits in a longer form; both are
+still read. Readers refuse versions above their own.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Annotated, TypeVar
 
@@ -17,13 +18,20 @@ import msgspec
 
 from formal_cluster.counters.fold import Position, State
 from formal_cluster.counters.frozen import Frozen
-from formal_cluster.counters.packing import SHARDS, pack_hits, pack_subject, shard_of
+from formal_cluster.counters.packing import (
+    SHARDS,
+    pack_hits,
+    pack_subject,
+    repack_hits,
+    shard_of,
+)
 from formal_cluster.counters.records import MalformedRecord, Row
 from formal_cluster.counters.tail import cell_key
-from formal_cluster.counters.windows import Hits, HitsData, Resolution
+from formal_cluster.counters.windows import Hits, HitsData
 
-VERSION = 2
+VERSION = 3
 _WITH_ROWS = 1
+_WITH_LONGER_HITS = 2
 
 CHUNK_BYTES = 128 * 1024
 """A chunk ends with the piece that passes this, before compression. It takes some 4 ms to make or
@@ -61,6 +69,7 @@ class Head(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
         log_time, wall, writers, windows: As in `State`.
         restored_until: As `Restoration.until`.
         offsets: As `Witnesses.offsets`.
+        asked: As `Retention.asked`.
     """
 
     version: int = VERSION
@@ -73,6 +82,7 @@ class Head(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     windows: dict[str, tuple[int, ...]]
     restored_until: int = 0
     offsets: dict[str, int] = {}
+    asked: list[tuple[str, int, int]] = []
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -93,6 +103,7 @@ def encode_head(frozen: Frozen, snapshot_id: str, chunks: int) -> bytes:
         windows={name: windows.lengths for name, windows in frozen.resolutions.items()},
         restored_until=frozen.restored_until,
         offsets=frozen.offsets,
+        asked=frozen.asked,
     )
     return _encoder.encode(head)
 
@@ -132,7 +143,10 @@ def restore_head(head: Head, state: State) -> None:
     state.log_time = head.log_time
     state.wall = head.wall
     state.writers = dict(head.writers)
-    state.resolutions = {name: Resolution(lengths) for name, lengths in head.windows.items()}
+    state.retention.restore(head.asked)
+    if head.version <= _WITH_LONGER_HITS:  # they do not say when
+        for counter, lengths in head.windows.items():
+            state.retention.restore((counter, length, head.log_time) for length in lengths)
     state.restoration.until = head.restored_until
     state.witnesses.restore(head.offsets)
 
@@ -156,7 +170,10 @@ def restore_chunk(value: bytes, version: int, state: State) -> None:
         raise MalformedRecord(f"the counter snapshot cannot be read: {error}") from error
     for piece in _decode(_pieces_decoder, content):
         where = state.tail.cells if piece.shared else state.subjects
-        where.load(piece.counter, piece.number, piece.subjects, piece.hits)
+        hits: Iterable[bytes] = piece.hits
+        if version == _WITH_LONGER_HITS:
+            hits = map(repack_hits, hits)
+        where.load(piece.counter, piece.number, piece.subjects, hits)
 
 
 def _restore_row(row: Row, state: State) -> None:

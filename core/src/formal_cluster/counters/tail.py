@@ -31,6 +31,7 @@ EVERYBODY = "*"
 """The cell that counts for all subjects on top: what earlier versions kept for all of them."""
 
 _EXACT_ENTRIES = 8
+_BEFORE_ALL = -(1 << 63)
 _MOST_HOT = 4_096
 
 
@@ -38,24 +39,21 @@ class SharedHits:
     """What a subject beyond the cap reads.
 
     Attributes:
-        firsts: As of `Hits`; never empty, as a count of these is never exact.
+        total, since: As of `Hits`; `since` is before everything, so that each count is looked up.
     """
 
-    __slots__ = ("_cells", "_everybody", "firsts")
+    __slots__ = ("_cells", "_everybody", "since", "total")
 
     def __init__(self, cells: Sequence[Hits], everybody: Hits | None) -> None:
         self._cells = cells
         self._everybody = everybody
-        self.firsts = [0]
+        self.total = 0
+        self.since = _BEFORE_ALL
 
     def count(self, after: int) -> int:
         """The hits later than `after`, perhaps with others'."""
         count = min((cell.count(after) for cell in self._cells), default=0)
         return count + (self._everybody.count(after) if self._everybody is not None else 0)
-
-    def rounded(self, after: int) -> bool:  # noqa: ARG002 - like that of `Hits`
-        """Whether it may be too much."""
-        return True
 
     def doubtful(self, after: int) -> int:
         """How many of `count(after)` may be others'."""

@@ -71,16 +71,19 @@ class Hits:
         firsts, lasts, counts: As in `HitsData`, only to be looked at. As long as `firsts` is empty,
             every count is exact.
         total: All hits held, also those that no window reaches any more.
+        since: The time of the oldest of them, or earlier: what is later than any time before this
+            is simply `total`, which most counts are.
     """
 
     # Most subjects never have a span and share one empty list of them.
-    __slots__ = ("counts", "firsts", "lasts", "total")
+    __slots__ = ("counts", "firsts", "lasts", "since", "total")
 
     def __init__(self) -> None:
         self.firsts: list[int] = _NO_SPANS
         self.lasts: list[int] = []
         self.counts: list[int] = []
         self.total = 0
+        self.since = _NEVER
 
     @classmethod
     def restore(cls, data: HitsData) -> Hits:
@@ -95,7 +98,7 @@ class Hits:
         return self.lasts[-1] if self.lasts else None
 
     def count(self, after: int) -> int:
-        """The hits later than `after`; rounded up when `rounded(after)`."""
+        """The hits later than `after`, and `doubtful(after)` that may have been earlier."""
         lasts = self.lasts
         if not lasts or lasts[0] > after:
             return self.total
@@ -105,31 +108,30 @@ class Hits:
             return self.total - sum(counts[:index])
         return sum(counts[index:])
 
-    def rounded(self, after: int) -> bool:
-        """Whether `count(after)` includes hits that may have happened before."""
-        firsts = self.firsts
-        if not firsts:
-            return False
-        index = bisect_right(self.lasts, after)
-        return index < len(firsts) and firsts[index] <= after
-
     def doubtful(self, after: int) -> int:
         """How many of `count(after)` may have happened before."""
-        index = bisect_right(self.lasts, after)
-        if index < len(self.firsts) and self.firsts[index] <= after:
-            return self.counts[index]
+        firsts = self.firsts
+        if firsts and firsts[0] <= after:
+            index = bisect_right(self.lasts, after)
+            if index < len(firsts) and firsts[index] <= after:
+                return self.counts[index]
         return 0
 
     def add(self, at: int, count: int, now: int, resolution: Resolution, exact: int) -> None:
         """Record hits that happened at `at`, and drop and merge what has aged by `now`.
 
         Args:
-            exact: How many of the newest entries are kept one by one.
+            exact: How many of the newest entries are kept one by one, and up to a quarter more:
+                rounding them one by one would cost as much as all the rest.
         """
         lasts = self.lasts
         if lasts and lasts[0] <= now - resolution.keep:
             self.expire(now - resolution.keep)
-        if not lasts or at > lasts[-1]:
+        if not lasts:
+            self.since = at
+            lasts.append(at)
+            self.counts.append(count)
+        elif at > lasts[-1]:
             lasts.append(at)
             self.counts.append(count)
         elif at == lasts[-1]:
@@ -137,8 +139,9 @@ class Hits:
         else:
             self._insert(at, count, now, resolution)
         self.total += count
-        while len(lasts) - len(self.firsts) > exact:
-            self._round_oldest_exact(now, resolution)
+        single = len(lasts) - len(self.firsts)
+        if single > exact + (exact >> 2):
+            self._round_oldest(single - exact, now, resolution)
 
     def replace(self, data: HitsData) -> None:
         """Hold other hits from now on."""
@@ -146,6 +149,7 @@ class Hits:
         self.lasts = data.lasts
         self.counts = data.counts
         self.total = sum(data.counts)
+        self._note_oldest()
 
     def refund(self, at: int, count: int) -> None:
         """Take back hits that were added at `at`, as far as they are still held."""
@@ -170,6 +174,9 @@ class Hits:
         start = bisect_right(self.lasts, after)
         return HitsData(self.firsts[start:], self.lasts[start:], self.counts[start:])
 
+    def _note_oldest(self) -> None:
+        self.since = self._first(0) if self.lasts else _NEVER
+
     def _first(self, index: int) -> int:
         return self.firsts[index] if index < len(self.firsts) else self.lasts[index]
 
@@ -181,6 +188,7 @@ class Hits:
             return
         self.lasts.insert(index, at)
         self.counts.insert(index, count)
+        self.since = min(self.since, at)
         if index < len(self.firsts):
             self.firsts.insert(index, at)
             self._merge_spans_if_many(now, resolution)
@@ -190,19 +198,28 @@ class Hits:
         del self.counts[where]
         if self.firsts:
             del self.firsts[where]
+        self._note_oldest()
 
-    def _round_oldest_exact(self, now: int, resolution: Resolution) -> None:
-        """Turn the oldest single time into a span, joined to the one before it if that is near."""
+    def _round_oldest(self, entries: int, now: int, resolution: Resolution) -> None:
+        """Turn the oldest single times into spans, joined to those before them that are near."""
         if self.firsts is _NO_SPANS:
             self.firsts = []
-        index = len(self.firsts)
-        last = self.lasts[index]
-        if index and last - self.firsts[-1] <= resolution.span_ms(now - last):
-            self.lasts[index - 1] = last
-            self.counts[index - 1] += self.counts[index]
-            del self.lasts[index], self.counts[index]
-            return
-        self.firsts.append(last)
+        firsts, begin = self.firsts, max(0, len(self.firsts) - 1)
+        end = len(firsts) + entries
+        lasts, counts = self.lasts[begin : len(firsts)], self.counts[begin : len(firsts)]
+        # What the newest of them may be joined with, the others may be.
+        span = resolution.span_ms(now - self.lasts[end - 1])
+        for index in range(len(firsts), end):
+            last = self.lasts[index]
+            if firsts and last - firsts[-1] <= span:
+                lasts[-1] = last
+                counts[-1] += self.counts[index]
+            else:
+                firsts.append(last)
+                lasts.append(last)
+                counts.append(self.counts[index])
+        self.lasts[begin:end] = lasts
+        self.counts[begin:end] = counts
         self._merge_spans_if_many(now, resolution)
 
     def _merge_spans_if_many(self, now: int, resolution: Resolution) -> None:
@@ -226,3 +243,4 @@ class Hits:
 
 
 _NO_SPANS: list[int] = []
+_NEVER = 1 << 63

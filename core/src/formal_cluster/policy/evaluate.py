@@ -87,6 +87,15 @@ class PolicySet:
         }
         return self.fields | kept_by
 
+    @property
+    def largest_thresholds(self) -> dict[str, int]:
+        """The largest one known of each counter that has any, by `CounterUse.name`."""
+        known = {
+            use.name: [threshold for of_window in use.thresholds for threshold in of_window or ()]
+            for use in self.uses
+        }
+        return {name: max(thresholds) for name, thresholds in known.items() if thresholds}
+
     def uses_at(self, stage: Stage) -> tuple[CounterUse, ...]:
         """The counters that a request at `stage` may touch: read there, or counting there."""
         return self._by_stage[stage]

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -86,18 +86,23 @@ class PolicyHolder:
         return True
 
     @contextlib.asynccontextmanager
-    async def watching(self) -> AsyncIterator[None]:
-        """Check every `reload_seconds` while the context lasts; never if that is 0."""
+    async def watching(self, changed: Callable[[PolicySet], None]) -> AsyncIterator[None]:
+        """Check every `reload_seconds` while the context lasts; never if that is 0.
+
+        Args:
+            changed: Called with each set that has come into force.
+        """
         if not self._settings.reload_seconds:
             yield
             return
-        async with background(self._watch(), name="policy reload"):
+        async with background(self._watch(changed), name="policy reload"):
             yield
 
-    async def _watch(self) -> None:
+    async def _watch(self, changed: Callable[[PolicySet], None]) -> None:
         while True:
             await asyncio.sleep(self._settings.reload_seconds)
-            await asyncio.to_thread(self.check)
+            if await asyncio.to_thread(self.check):
+                changed(self._current)
 
 
 def _kept(stamp: tuple[_Stamp, ...]) -> tuple[_Stamp, ...] | None:
