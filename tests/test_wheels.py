@@ -18,7 +18,7 @@ from tools.release_check.workspace import distributions
 
 SDKS = {"aetcd", "boto3", "kubernetes", "redis"}
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @dataclass(frozen=True)

@@ -145,7 +145,7 @@ def formal_cluster(distributions, tmp_path):
             capture_output=True,
             text=True,
             check=False,
-            timeout=30,
+            timeout=150,
         )
 
     return run

@@ -22,7 +22,7 @@ from formal_cluster_store_etcd import external
 from formal_cluster_store_etcd.external import ExternalStore
 from formal_cluster_store_etcd.settings import EtcdSettings
 
-pytestmark = [pytest.mark.etcd, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.etcd, pytest.mark.timeout(240)]
 
 LOGGER = logging.getLogger(__name__)
 

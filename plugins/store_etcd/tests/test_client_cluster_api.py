@@ -23,7 +23,7 @@ from formal_cluster_store_etcd.client.etcd_client import EtcdClient
 from formal_cluster_store_etcd.planning.members import Alarm
 from formal_cluster_store_etcd.urls import Endpoint
 
-pytestmark = [pytest.mark.etcd, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.etcd, pytest.mark.timeout(240)]
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import subprocess
 import time
 from dataclasses import replace
@@ -17,7 +18,7 @@ from formal_cluster_store_etcd.client.etcd_client import EtcdClient
 from formal_cluster_store_etcd.client.kv import KeyValue
 from formal_cluster_store_etcd.client.rpc import TlsMaterial
 
-pytestmark = [pytest.mark.etcd, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.etcd, pytest.mark.timeout(240)]
 
 
 @pytest.fixture
@@ -202,17 +203,20 @@ async def fill_until_refused(client: EtcdClient) -> dict[bytes, type[BaseExcepti
     """Put more than 2 MiB takes; what became of each key, None for a put that was acknowledged."""
     outcomes: dict[bytes, type[BaseException] | None] = {}
 
-    async def put(n: int) -> None:
-        key = b"%d" % n
-        try:
-            await client.put(key, bytes(50_000), if_revision=0 if n % 2 else None)
-            outcomes[key] = None
-        except (NotWritable, OutcomeUnknown) as error:
-            outcomes[key] = type(error)
+    async def write(worker: int) -> None:
+        for n in itertools.count():
+            key = b"%d/%d" % (worker, n)
+            try:
+                await client.put(key, bytes(5_000), if_revision=0 if n % 2 else None)
+                outcomes[key] = None
+            except (NotWritable, OutcomeUnknown) as error:
+                outcomes[key] = type(error)
+            if outcomes[key] is NotWritable:
+                return
 
-    # A burst passes etcd's first check together and crosses the quota when it is applied.
-    for burst in range(5):
-        await asyncio.gather(*(put(n) for n in range(burst * 60, burst * 60 + 60)))
+    # etcd learns ten times a second how large it is: then some puts, which have passed its first
+    # check, are under way to the second one, which is made when they are applied.
+    await asyncio.gather(*(write(worker) for worker in range(30)))
     return outcomes
 
 

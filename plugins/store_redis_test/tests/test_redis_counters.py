@@ -14,7 +14,7 @@ from formal_cluster.errors import CountersUnavailable
 from formal_cluster.hookspecs import CountersContext
 from formal_cluster.model import CounterKey, CounterRead, Instance, Window
 
-pytestmark = [pytest.mark.redis, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.redis, pytest.mark.timeout(240)]
 
 PREFIX = b"/test/counters/"
 LIMIT = 5

@@ -14,7 +14,7 @@ from formal_cluster.errors import NotWritable, OutcomeUnknown, Unavailable
 from formal_cluster.model import StoreState
 from formal_cluster_store_redis_test.layout import Layout
 
-pytestmark = [pytest.mark.redis, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.redis, pytest.mark.timeout(240)]
 
 
 class Refusing:

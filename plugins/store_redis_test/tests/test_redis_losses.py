@@ -12,7 +12,7 @@ import pytest
 from formal_cluster.errors import Compacted, Conflict, OutcomeUnknown, Unavailable
 from formal_cluster.model import Capability
 
-pytestmark = [pytest.mark.redis, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.redis, pytest.mark.timeout(240)]
 
 
 async def restart(server, store, serving):

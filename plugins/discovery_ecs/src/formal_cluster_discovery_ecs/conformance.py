@@ -36,7 +36,7 @@ class EcsPlatform(Platform):
     def create(self, instance: str) -> Discovery:
         """See `Platform`."""
         settings = EcsSettings(
-            endpoint_url=self._ecs.url, interval=0.02, confirm_stopped=0.0, timeout=5.0
+            endpoint_url=self._ecs.url, interval=0.02, confirm_stopped=0.0, timeout=20.0
         )
         endpoint = MetadataEndpoint(self._metadata.uri(self._world.tasks[instance]))
         return EcsDiscovery(settings, endpoint, None, _LOGGER)

@@ -13,7 +13,7 @@ from formal_cluster.protocols import StateStore
 from formal_cluster_store_etcd import plugin
 from formal_cluster_store_etcd.settings import EtcdSettings
 
-pytestmark = [pytest.mark.etcd, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.etcd, pytest.mark.timeout(240)]
 
 
 def test_the_plugin_makes_the_store_from_its_settings(fleet):

@@ -14,7 +14,7 @@ import pytest
 from formal_cluster.errors import Unavailable
 from formal_cluster.model import Instance, StoreState, View
 
-pytestmark = [pytest.mark.etcd, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.etcd, pytest.mark.timeout(240)]
 
 
 def runs(pid: int) -> bool:

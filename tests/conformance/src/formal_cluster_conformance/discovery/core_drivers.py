@@ -88,7 +88,7 @@ class DnsPlatform(Platform, asyncio.DatagramProtocol):
             resolvers=(f"127.0.0.1:{self._transport.get_extra_info('sockname')[1]}",),
             self_address=instance,
             interval=0.02,
-            timeout=5.0,
+            timeout=20.0,
         )
         return dns_driver.create_discovery(settings, _CONTEXT)
 

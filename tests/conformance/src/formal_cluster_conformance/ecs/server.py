@@ -20,6 +20,7 @@ from formal_cluster_conformance.ecs.service_model import (
     ServiceModel,
 )
 from formal_cluster_conformance.ecs.world import EcsWorld
+from formal_cluster_conformance.listener import serving
 
 _SIGNATURE = re.compile(
     r"AWS4-HMAC-SHA256 Credential=\w+/\d{8}/(?P<region>[\w-]+)/ecs/aws4_request, "
@@ -74,11 +75,8 @@ class EcsServer:
     async def __aenter__(self) -> Self:
         app = web.Application()
         app.router.add_post("/", self._serve)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, 0).start()
-        host, port = self._runner.addresses[0][:2]
-        self.url = f"http://{host}:{port}"
+        self._serving = serving(app, self._host)
+        self.url = await self._serving.__aenter__()
         return self
 
     async def __aexit__(
@@ -87,7 +85,7 @@ class EcsServer:
         _error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
-        await self._runner.cleanup()
+        await self._serving.__aexit__(None, None, None)
         if self._violations and kind is None:
             raise ProtocolViolation("\n".join(self._violations))
 

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from formal_cluster_conformance.ecs import documents
 from formal_cluster_conformance.ecs.world import EcsTask, EcsWorld
+from formal_cluster_conformance.listener import serving
 
 
 class TaskMetadataServer:
@@ -31,11 +32,8 @@ class TaskMetadataServer:
         app = web.Application()
         app.router.add_get("/v4/{task}", self._container)
         app.router.add_get("/v4/{task}/task", self._task)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, 0).start()
-        host, port = self._runner.addresses[0][:2]
-        self._base = f"http://{host}:{port}/v4"
+        self._serving = serving(app, self._host)
+        self._base = f"{await self._serving.__aenter__()}/v4"
         return self
 
     async def __aexit__(
@@ -44,7 +42,7 @@ class TaskMetadataServer:
         _error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
-        await self._runner.cleanup()
+        await self._serving.__aexit__(None, None, None)
 
     def uri(self, task: EcsTask) -> str:
         """The value of `ECS_CONTAINER_METADATA_URI_V4` in the task's container."""

@@ -26,7 +26,6 @@ from aiohttp import web
 from formal_cluster_conformance.k8s import credentials, tls
 from formal_cluster_conformance.k8s.answers import Answers, authenticate, authorize, verb_of
 from formal_cluster_conformance.k8s.faults import Dropped, Faults, Request
-from formal_cluster_conformance.k8s.listener import listening
 from formal_cluster_conformance.k8s.lists import Lists
 from formal_cluster_conformance.k8s.rbac import ADMINS, User
 from formal_cluster_conformance.k8s.resources import target_of
@@ -35,6 +34,7 @@ from formal_cluster_conformance.k8s.store import Store
 from formal_cluster_conformance.k8s.validation import check_accept
 from formal_cluster_conformance.k8s.watching import Watch
 from formal_cluster_conformance.k8s.world import World
+from formal_cluster_conformance.listener import listening
 
 _SHUTDOWN_S = 0.2
 

@@ -12,15 +12,21 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 
+from aiohttp import web
+
+_SHUTDOWN_S = 0.1
 _HANDSHAKE_S = 0.5
 """How long a connection may take to begin, once the listener has ended."""
 
 
 @contextlib.asynccontextmanager
 async def listening(
-    protocol: Callable[[], asyncio.BaseProtocol], context: ssl.SSLContext | None, port: int
+    protocol: Callable[[], asyncio.BaseProtocol],
+    context: ssl.SSLContext | None,
+    port: int,
+    host: str = "127.0.0.1",
 ) -> AsyncIterator[int]:
-    """Accept connections on a port of 127.0.0.1, 0 for any that is free. Gives the port."""
+    """Accept connections on a port of the host, 0 for any that is free. Gives the port."""
     loop = asyncio.get_running_loop()
     transports: list[asyncio.WriteTransport] = []
     beginning: dict[asyncio.Task[None], socket.socket] = {}
@@ -39,7 +45,7 @@ async def listening(
             beginning[task] = connection
             task.add_done_callback(beginning.pop)
 
-    with socket.create_server(("127.0.0.1", port)) as listener:
+    with socket.create_server((host, port)) as listener:
         listener.setblocking(False)
         loop.add_reader(listener, accept)
         try:
@@ -60,3 +66,16 @@ async def listening(
                 connection.close()
             # Each connection learns of its end in the next round of the event loop.
             await asyncio.sleep(0)
+
+
+@contextlib.asynccontextmanager
+async def serving(app: web.Application, host: str) -> AsyncIterator[str]:
+    """Serve the application on a free port of the host. Gives the URL."""
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S)
+    await runner.setup()
+    try:
+        assert runner.server is not None
+        async with listening(runner.server, None, 0, host) as port:
+            yield f"http://{host}:{port}"
+    finally:
+        await runner.cleanup()
