@@ -157,17 +157,18 @@ class ProcessNode:
 def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
     """Ports of `host` that nobody listens on at this moment.
 
-    They are none of those that the kernel gives to whoever asks for any: so nobody is given one of
-    them between this moment and the one at which it is used.
+    Where the kernel leaves some, they are none of those that it gives to whoever asks for any: so
+    nobody is given one of them between this moment and the one at which it is used.
     """
     given_from = int(_GIVEN_PORTS.read_text().split()[0])
-    ports: dict[int, socket.socket] = {}
+    ports = []
     with contextlib.ExitStack() as held:
         while len(ports) < count:
-            port = random.randrange(_UNPRIVILEGED, given_from)
+            some = random.randrange(_UNPRIVILEGED, given_from) if given_from > _UNPRIVILEGED else 0
             with contextlib.suppress(OSError):
-                ports[port] = held.enter_context(socket.create_server((host, port)))
-        return list(ports)
+                claim = held.enter_context(socket.create_server((host, some)))
+                ports.append(int(claim.getsockname()[1]))
+        return ports
 
 
 def free_port(host: str = "127.0.0.1") -> int:
