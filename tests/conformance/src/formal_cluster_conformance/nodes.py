@@ -161,7 +161,7 @@ def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
     nobody is given one of them between this moment and the one at which it is used.
     """
     given_from = int(_GIVEN_PORTS.read_text().split()[0])
-    ports = []
+    ports: list[int] = []
     with contextlib.ExitStack() as held:
         while len(ports) < count:
             some = random.randrange(_UNPRIVILEGED, given_from) if given_from > _UNPRIVILEGED else 0
