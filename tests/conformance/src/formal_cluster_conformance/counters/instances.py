@@ -19,6 +19,7 @@ from formal_cluster.hookspecs import CountersContext
 from formal_cluster.model import Capability, CounterKey, CounterRead, Instance, Window
 from formal_cluster.protocols import Counters, StateStore
 from formal_cluster_conformance.bed import Bed, eventually
+from formal_cluster_conformance.counters.attended import Attended
 from formal_cluster_conformance.results import Violation
 
 NEEDS: Final = [
@@ -72,14 +73,19 @@ class Instances:
         self._bed = bed
         self._stack = stack
         self._make = make
+        self._there: set[str] = set()
 
     async def add(self, name: str, *, on: StateStore | None = None, skew_s: float = 0) -> Counters:
         """Start an instance, and wait until it has caught up with the log."""
-        store = on or await self._bed.store()
+        driver = on or await self._bed.store()
         context = CountersContext(
-            Instance(name, "127.0.0.1"), store, self._bed.key(f"{self._log}/"), _LOGGER
+            Instance(name, "127.0.0.1"),
+            Attended(driver, self._there),
+            self._bed.key(f"{self._log}/"),
+            _LOGGER,
         )
         counters = self._make(context, self.clock, skew_s)
+        self._there.add(name)
         await counters.start()
         self._stack.push_async_callback(counters.stop)
         await caught_up(counters)
@@ -102,12 +108,21 @@ async def instances(bed: Bed, log: str = "log") -> AsyncIterator[Instances]:
 
 
 async def caught_up(counters: Counters) -> None:
-    """Wait until the instance may decide strictly."""
-    await eventually(
-        lambda: counters.status().caught_up and not counters.status().unsettled,
-        "an instance catches up with the counter log",
-        _CAUGHT_UP_S,
-    )
+    """Wait until the instance may decide strictly.
+
+    Raises:
+        Violation: It may not in time.
+    """
+    try:
+        await eventually(
+            lambda: counters.status().caught_up and not counters.status().unsettled,
+            "an instance catches up with the counter log",
+            _CAUGHT_UP_S,
+        )
+    except Violation as violation:
+        status = counters.status()
+        why = status.time_unknown or status.unsettled or f"it is at revision {status.revision}"
+        raise Violation(f"{violation}: {why}") from None
 
 
 def read(user: str, window: str = "last_hour") -> list[CounterRead]:

@@ -14,7 +14,9 @@ from weakref import WeakKeyDictionary
 from formal_cluster.hookspecs import CountersContext
 from formal_cluster.model import Count, CounterKey, CounterRead, CountersStatus
 from formal_cluster.protocols import Attempt, StateStore
+from formal_cluster_conformance.counters.attended import Attended
 from formal_cluster_conformance.counters.instances import Clock
+from formal_cluster_conformance.zoo.healthy import Healthy, Server
 
 _Hits = defaultdict[CounterKey, list[int]]
 
@@ -98,8 +100,7 @@ class _Shared(Simple):
 
     def hits_of(self, store: StateStore) -> _Hits:
         """One list for all drivers of a server."""
-        server: object = store.server  # type: ignore[attr-defined]
-        return self._all.setdefault(server, defaultdict(list))
+        return self._all.setdefault(_server(store), defaultdict(list))
 
 
 class DoubleWindowReset(_Shared):
@@ -151,7 +152,7 @@ class ResetOnFailover(_Shared):
 
     def __init__(self, context: CountersContext, clock: Clock, skew_s: float) -> None:
         super().__init__(context, clock, skew_s)
-        self._server = context.store.server  # type: ignore[attr-defined]
+        self._server = _server(context.store)
         self._failovers = self._server.failovers
 
     def peek(self, reads: Sequence[CounterRead]) -> Sequence[Sequence[Count]]:
@@ -160,6 +161,12 @@ class ResetOnFailover(_Shared):
             self._failovers = self._server.failovers
             self._hits.clear()
         return super().peek(reads)
+
+
+def _server(store: StateStore) -> Server:
+    assert isinstance(store, Attended)
+    assert isinstance(store.driver, Healthy)
+    return store.driver.server
 
 
 KINDS: tuple[type[Simple], ...] = (DoubleWindowReset, CountsAlone, ReadsThenAdds, ResetOnFailover)
