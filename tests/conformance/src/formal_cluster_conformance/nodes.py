@@ -38,11 +38,14 @@ class ProcessNode:
 
     Args:
         name: For reports, and for the file that takes its output.
-        command: The program and its arguments, the same at every start.
+        command: The program and its arguments.
         address: Where it listens.
         data: The directory with all that it keeps; emptied by `restart(wipe=True)`.
         log: The file that takes its output; by default beside `data`.
         environment: Variables to add to this process's own.
+
+    Attributes:
+        command: As above, for the next start.
     """
 
     def __init__(
@@ -59,7 +62,7 @@ class ProcessNode:
         self.address = address
         self.data = data
         self.log = log or data.with_name(f"{data.name}.log")
-        self._command = [str(part) for part in command]
+        self.command = [str(part) for part in command]
         self._environment = {**os.environ, **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -98,7 +101,7 @@ class ProcessNode:
         launch = [sys.executable, "-I", "-S", str(_LAUNCHER), str(os.getpid())]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: ASYNC220  it returns after the fork
-                [*launch, *self._command],
+                [*launch, *self.command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

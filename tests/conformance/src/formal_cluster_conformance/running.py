@@ -73,6 +73,8 @@ class Run(ABC):
                     break
         except NotPossible as answer:
             status, detail = Status.SKIPPED, str(answer)
+        except Violation as violation:
+            status, detail = Status.FAILED, str(violation)
         except Exception as error:  # noqa: BLE001  whatever it is, the other rules go on
             status, detail = Status.ERROR, _shown(error)
         if status in (Status.FAILED, Status.ERROR):
@@ -132,7 +134,10 @@ class StoreRun(Run):
     async def _open(self) -> Site:
         if self._site is None:
             self._site = await self._stack.enter_async_context(open_site(self.declaration))
-            self.declared = frozenset(self._site.create(0).capabilities)
+            # Of drivers that serve: what a system can promise, many know only when they have met
+            # it. And of all, since core asks each for itself.
+            drivers = await self._site.drivers(self.declaration.instances)
+            self.declared = frozenset().union(*(driver.capabilities for driver in drivers))
         return self._site
 
     def _check_possible(self, rule: Rule) -> None:

@@ -21,6 +21,7 @@ from formal_cluster_conformance.declaration import (
 from formal_cluster_conformance.proxy import TcpProxy
 from formal_cluster_conformance.results import Violation
 
+_START_S: Final = 20.0
 _STOP_S: Final = 20.0
 _POLL_S: Final = 0.01
 
@@ -52,13 +53,17 @@ class Site:
         """The driver of the instance, serving; all are started when one is first asked for.
 
         Raises:
-            Violation: It does not serve in time.
+            Violation: A driver does not start, or this one does not serve in time.
         """
         # All of them: those that form a cluster together serve only together.
         for each in range(self.declaration.instances):
             if each not in self._drivers:
                 self._drivers[each] = self.create(each)
-                await self._drivers[each].start()
+                try:
+                    async with asyncio.timeout(_START_S):
+                        await self._drivers[each].start()
+                except Exception as error:
+                    raise Violation(f"the driver does not start: {error!r}") from error
         driver = self._drivers[instance]
         await self.serving(driver)
         return driver

@@ -20,13 +20,13 @@ from formal_cluster_conformance import (
     Address,
     Backing,
     Fault,
-    ProcessNode,
     StoreDeclaration,
     free_ports,
 )
 from formal_cluster_store_etcd import plugin
 from formal_cluster_store_etcd.conformance import gateway
 from formal_cluster_store_etcd.conformance.listed import Listed
+from formal_cluster_store_etcd.conformance.member import Member
 from formal_cluster_store_etcd.member.binary import search
 from formal_cluster_store_etcd.settings import EtcdSettings
 
@@ -71,7 +71,12 @@ async def _open(directory: Path, *, members: int) -> AsyncIterator[ExternalEtcd]
                 *("--initial-cluster", cluster, "--initial-cluster-token", directory.name),
                 *("--heartbeat-interval", "100", "--election-timeout", "1000"),
             ]
-            node = ProcessNode(f"m{at}", command, Address(_HOST, client), data=data)
+            node = Member(
+                *(f"m{at}", command, Address(_HOST, client)),
+                data=data,
+                peer=f"http://{_HOST}:{peers[at]}",
+                others=[Address(_HOST, port) for port in clients if port != client],
+            )
             nodes.append(await stack.enter_async_context(node))
             await node.restart()
         for node in nodes:
@@ -86,7 +91,8 @@ def _declare(members: int) -> StoreDeclaration:
     return StoreDeclaration(
         name=f"etcd-external-{members}",
         open=opened,
-        faults=[Fault.KILL, Fault.PAUSE, Fault.PARTITION, Fault.DELAY, Fault.STOP_ALL],
+        # The only member's disk is everything.
+        faults=set(Fault) - ({Fault.WIPE} if members == 1 else set()),
         distribution="formal-cluster-store-etcd",
         # A lease lasts whole seconds and at least 1.5 election time-outs, and is ended within 1 s.
         shortest_ttl_s=2.0,

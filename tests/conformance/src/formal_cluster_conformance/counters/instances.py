@@ -17,7 +17,7 @@ from formal_cluster.counters.settings import LogCountersSettings
 from formal_cluster.errors import CountersUnavailable
 from formal_cluster.hookspecs import CountersContext
 from formal_cluster.model import Capability, CounterKey, CounterRead, Instance, Window
-from formal_cluster.protocols import Counters, StateStore
+from formal_cluster.protocols import Attempt, Counters, ReservingCounters, StateStore
 from formal_cluster_conformance.bed import Bed, eventually
 from formal_cluster_conformance.counters.attended import Attended
 from formal_cluster_conformance.results import Violation
@@ -142,12 +142,30 @@ async def admitted(
     Raises:
         CountersUnavailable: It could not be decided in time.
     """
-    attempt = await counters.attempt_strict(what, deadline_s=deadline_s)
+    return _decided(await counters.attempt_strict(what, deadline_s=deadline_s), limit)
+
+
+def _decided(attempt: Attempt, limit: int) -> bool:
     if all(count.value < limit for row in attempt.counts for count in row):
         attempt.commit()
         return True
     attempt.cancel()
     return False
+
+
+async def admitted_reserved(
+    counters: Counters,
+    what: Sequence[CounterRead],
+    limit: int,
+    *,
+    deadline_s: float = DECIDED_S,
+) -> bool:
+    """As `admitted`, by hits that are reserved already or asked for now."""
+    assert isinstance(counters, ReservingCounters)
+    attempt = counters.spend(what)
+    if attempt is None:
+        attempt = await counters.attempt_reserved(what, deadline_s=deadline_s)
+    return _decided(attempt, limit)
 
 
 async def admissions(
@@ -182,3 +200,16 @@ async def agree(counters: Sequence[Counters], what: Sequence[CounterRead], expec
         await eventually(lambda: values() == [expected] * len(counters), "")
     except Violation:
         raise Violation(f"the instances count {values()} hits, not {expected}") from None
+
+
+async def at_least(counters: Sequence[Counters], what: Sequence[CounterRead], hits: int) -> None:
+    """Wait until every instance counts so many hits or more.
+
+    Raises:
+        Violation: They do not in time.
+    """
+    try:
+        await eventually(lambda: all(value(each, what) >= hits for each in counters), "")
+    except Violation:
+        values = [value(each, what) for each in counters]
+        raise Violation(f"the instances count {values} hits, {hits} were admitted") from None

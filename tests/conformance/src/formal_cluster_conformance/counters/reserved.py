@@ -6,9 +6,15 @@ import asyncio
 from typing import Final
 
 from formal_cluster.errors import CountersUnavailable
-from formal_cluster.protocols import Counters, ReservingCounters
+from formal_cluster.protocols import ReservingCounters
 from formal_cluster_conformance.bed import Bed, holds
-from formal_cluster_conformance.counters.instances import DECIDED_S, NEEDS, instances, read, value
+from formal_cluster_conformance.counters.instances import (
+    NEEDS,
+    admitted_reserved,
+    at_least,
+    instances,
+    read,
+)
 from formal_cluster_conformance.declaration import NotPossible
 from formal_cluster_conformance.results import Violation
 from formal_cluster_conformance.rules import rule
@@ -33,29 +39,17 @@ async def reserved(bed: Bed) -> None:
             user = f"user-{round_}"
             try:
                 answers = await asyncio.gather(
-                    *(_admitted(counters[at % len(counters)], user) for at in range(120))
+                    *(
+                        admitted_reserved(counters[at % len(counters)], read(user), _LIMIT)
+                        for at in range(120)
+                    )
                 )
             except CountersUnavailable as error:
                 raise Violation(f"a reserved hit was not decided in time: {error}") from error
             admitted = sum(answers)
             holds(admitted <= _LIMIT, f"{admitted} hits were admitted, the limit is {_LIMIT}")
             # Each of them counts now or soon; what is reserved and not spent may count, too.
-            async with asyncio.timeout(DECIDED_S):
-                while any(value(each, read(user)) < admitted for each in counters):
-                    await asyncio.sleep(0.01)
+            await at_least(counters, read(user), admitted)
             total += admitted
         bed.evidence.operations += 120 * (round_ + 1)
         bed.evidence.demand("hits admitted", total, _LIMIT)
-
-
-async def _admitted(counters: Counters, user: str) -> bool:
-    assert isinstance(counters, ReservingCounters)
-    what = read(user)
-    attempt = counters.spend(what)
-    if attempt is None:
-        attempt = await counters.attempt_reserved(what, deadline_s=DECIDED_S)
-    if all(count.value < _LIMIT for row in attempt.counts for count in row):
-        attempt.commit()
-        return True
-    attempt.cancel()
-    return False

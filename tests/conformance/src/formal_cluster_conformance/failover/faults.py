@@ -4,14 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import Final
 
 from formal_cluster_conformance.declaration import Fault, Node, NotPossible
 from formal_cluster_conformance.proxy import TcpProxy
 from formal_cluster_conformance.site import Site
 
-_DELAY_S = 0.1
+_DELAY_S: Final = 0.1
+_LONGEST: Final = 6
+_LOOK_S: Final = 0.05
+
+
+async def held(seconds: float, enough: Callable[[], bool]) -> None:
+    """Wait while a fault is in force: so long, and up to six times that for enough to happen.
+
+    A machine that has other work would else see a fault that next to nothing met.
+    """
+    now = asyncio.get_running_loop().time
+    begun = now()
+    await asyncio.sleep(seconds)
+    while not enough() and now() < begun + _LONGEST * seconds:
+        await asyncio.sleep(_LOOK_S)
 
 
 @asynccontextmanager

@@ -16,7 +16,7 @@ from formal_cluster.protocols import StateStore
 from formal_cluster_conformance import load
 from formal_cluster_conformance.bed import Bed, changes
 from formal_cluster_conformance.declaration import Fault
-from formal_cluster_conformance.failover.faults import injected
+from formal_cluster_conformance.failover.faults import held, injected
 from formal_cluster_conformance.linear.operation import Kind
 from formal_cluster_conformance.results import Violation
 
@@ -78,7 +78,7 @@ async def _play(bed: Bed, fault: Fault) -> Recorded:
             for _ in range(bed.size(1, 3)):
                 await asyncio.sleep(_CALM_S)
                 await _writes_under_way(clients)
-                await _hit(bed, fault, dice, drivers, recorded, below)
+                await _hit(bed, fault, dice, drivers, clients, recorded, below)
             await asyncio.sleep(_CALM_S)
         finally:
             running = False
@@ -98,14 +98,20 @@ async def _hit(
     fault: Fault,
     dice: random.Random,
     drivers: Sequence[StateStore],
+    clients: Sequence[load.Client],
     recorded: Recorded,
     below: bytes,
 ) -> None:
     now = asyncio.get_running_loop().time
+
+    def met() -> int:
+        under_way = sum(client.under_way is not None for client in clients)
+        return recorded.history.during(hit_at, now()) + under_way
+
     async with injected(bed.site, fault, dice) as what:
         hit_at = now()
         recorded.what.append(what)
-        await asyncio.sleep(1.5 if bed.quick else dice.uniform(1.0, 4.0))
+        await held(1.5 if bed.quick else dice.uniform(1.0, 4.0), lambda: met() >= _CLIENTS)
         healed_at = now()
     for at, driver in enumerate(drivers):
         await writable(driver, below + b"~%d" % at, bed.declaration.recovery_s)

@@ -1,4 +1,4 @@
-"""Rules: three for each fault. What is played is in `play`; each rule looks at one side of it."""
+"""Rules: five for each fault. What is played is in `play`; each rule looks at one side of it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from formal_cluster.model import Capability, Event
 from formal_cluster_conformance import judging
 from formal_cluster_conformance.bed import Bed, expect, holds
 from formal_cluster_conformance.declaration import Fault, NotPossible
-from formal_cluster_conformance.failover.counting import count_through
+from formal_cluster_conformance.failover.counting import Grade, count_through
 from formal_cluster_conformance.failover.play import played, writable
 from formal_cluster_conformance.linear.whole import events_out_of_order
 from formal_cluster_conformance.results import Violation
@@ -24,6 +24,10 @@ _WATCH: Final = [Capability.WATCH, Capability.WATCH_HISTORY]
 _DISK: Final = [Capability.SURVIVES_RESTART]
 _FAULTS: Final = {
     Fault.KILL: ("a node is killed and comes back with its disk", _DISK),
+    Fault.WIPE: (
+        "a node is killed and comes back with an empty disk",
+        [Capability.SURVIVES_MINORITY_LOSS],
+    ),
     Fault.PAUSE: ("a node does nothing for a while", []),
     Fault.PARTITION: ("instances and nodes cannot reach each other", []),
     Fault.DELAY: ("the way between instances and nodes is slow", []),
@@ -55,8 +59,11 @@ async def _watched(bed: Bed, fault: Fault) -> None:
         expect(recorded.truth, seen, f"the events that the watch of instance {at} showed")
 
 
-async def _counted(bed: Bed, fault: Fault) -> None:
-    await count_through(bed, fault)
+def _counted(grade: Grade) -> Callable[[Bed, Fault], Awaitable[None]]:
+    async def look(bed: Bed, fault: Fault) -> None:
+        await count_through(bed, fault, grade)
+
+    return look
 
 
 def _of_the_load(events: list[Event]) -> list[Event]:
@@ -88,7 +95,23 @@ _LOOKS: Final = (
     ),
     (
         "While {0}, strict counters never admit more than the limit and lose no admitted hit.",
-        _counted,
+        _counted(Grade.STRICT),
+        [*_ORDER, *_WATCH],
+    ),
+    (
+        (
+            "While {0}, hits by reserved blocks are never admitted beyond the limit, and every "
+            "one that is admitted is counted."
+        ),
+        _counted(Grade.RESERVED),
+        [*_ORDER, *_WATCH],
+    ),
+    (
+        (
+            "While {0}, eventual hits go on being decided from memory; afterwards every instance "
+            "counts each of them once."
+        ),
+        _counted(Grade.EVENTUAL),
         [*_ORDER, *_WATCH],
     ),
 )

@@ -66,6 +66,13 @@ class Operation(NamedTuple):
             return None
         return self.revision
 
+    @property
+    def presumed(self) -> int | None:
+        """The key's revision right before it, if its outcome tells that."""
+        if self.kind is Kind.GET or self.ending is Ending.CONFLICT:
+            return self.revision
+        return self.if_revision
+
 
 def opened(operation: Operation) -> Operation:
     """The same call, of which it is not known how it ended."""

@@ -33,6 +33,7 @@ class Server:
     Attributes:
         away: Whether it answers nothing.
         failovers: How often it was lost and came back.
+        wiped: How often one of its disks was emptied; the others of the system had it all.
         dice: Seeded.
         notes: What wrong stores remember.
     """
@@ -47,6 +48,7 @@ class Server:
         self.notes: dict[str, Any] = {}
         self.away = False
         self.failovers = 0
+        self.wiped = 0
 
     async def kill(self) -> None:
         """It answers no more."""
@@ -56,6 +58,7 @@ class Server:
         """It answers again."""
         self.away = False
         self.failovers += 1
+        self.wiped += wipe
         self._after_failover(self)
         self.memory.announce()
 
@@ -194,7 +197,7 @@ def declare(kind: type[Healthy], seed: int) -> StoreDeclaration:
     return StoreDeclaration(
         name=kind.__name__,
         open=opened,
-        faults=[Fault.KILL, Fault.PAUSE, Fault.STOP_ALL],
+        faults=[Fault.KILL, Fault.WIPE, Fault.PAUSE, Fault.STOP_ALL],
         shortest_ttl_s=0.1,
         ttl_slack_s=1.5,
         recovery_s=5.0,

@@ -122,6 +122,30 @@ class NeverBack(Healthy):
         await super().ask()
 
 
+class NothingOnDisk(Healthy):
+    """Keeps everything in its server's memory: restarted drivers find it, a restarted server not."""
+
+    caught_by = "ST-LIFE-04"
+
+    @classmethod
+    def after_failover(cls, server: Server) -> None:
+        """Nothing but the revision."""
+        server.memory.keyspace._entries.clear()
+
+
+class ReadsFromTheEmpty(Healthy):
+    """Reads from a node that came back without its disk before the others have filled it."""
+
+    caught_by = "FO-WIPE-01"
+
+    async def get(self, key: bytes) -> Entry | None:
+        """One read in five finds nothing."""
+        if self.server.wiped and self.server.dice.random() < 0.2:
+            await self.ask()
+            return None
+        return await super().get(key)
+
+
 KINDS: tuple[type[Healthy], ...] = (
     StaleAfterFailover,
     ForgetsAcknowledged,
@@ -129,4 +153,6 @@ KINDS: tuple[type[Healthy], ...] = (
     WatchRepeats,
     SaysNotAppliedWhenLost,
     NeverBack,
+    NothingOnDisk,
+    ReadsFromTheEmpty,
 )
