@@ -7,7 +7,7 @@ if it named instances that do not count here, for ever.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Set
+from collections.abc import AsyncGenerator
 
 from formal_cluster.model import Capability, Entry, Listing, StoreStatus, WatchUpdate
 from formal_cluster.protocols import StateStore
@@ -21,7 +21,7 @@ class Attended:
         there: The instances that count at the moment.
     """
 
-    def __init__(self, driver: StateStore, there: Set[str]) -> None:
+    def __init__(self, driver: StateStore, there: set[str]) -> None:
         self.driver = driver
         self._there = there
 

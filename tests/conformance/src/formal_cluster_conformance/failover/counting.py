@@ -95,6 +95,7 @@ async def _play(bed: Bed, fault: Fault) -> dict[Grade, _Tally]:
         reserving = isinstance(counters[0], ReservingCounters)
         grades = [grade for grade in Grade if reserving or grade is not Grade.RESERVED]
         tallies = {grade: _Tally() for grade in grades}
+        all_tallies = tuple(tallies.values())
         running, faulty = True, False
 
         async def client(grade: Grade, counting: Counters) -> None:
@@ -114,9 +115,9 @@ async def _play(bed: Bed, fault: Fault) -> dict[Grade, _Tally]:
                             1.5, lambda: all(tallies[g].during >= _CLIENTS[g] for g in grades)
                         )
                         faulty = False
-                    await asyncio.sleep(0.5)
                     for each in counters:
                         await _recovered(each, bed)
+                    await held(0.5, lambda: all(len(t.admitted) >= _SUBJECTS for t in all_tallies))
             finally:
                 running = False
         for grade, tally in tallies.items():

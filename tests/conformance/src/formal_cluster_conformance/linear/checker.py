@@ -4,8 +4,8 @@ Of all calls not placed yet, only those may come next that began before every on
 returned. The search places one of them if the model allows it, and goes back when nothing fits.
 (Set of placed calls, state) that failed once is never tried again. Calls with unknown outcome may
 be placed anywhere after their begin, or not at all; never right before a write that would have gone
-the same way without them, since what nobody met need not have happened. Changes whose revisions were
-told come in the order of these.
+the same way without them, since what nobody met need not have happened. Changes whose revisions
+were told come in the order of these.
 """
 
 from __future__ import annotations

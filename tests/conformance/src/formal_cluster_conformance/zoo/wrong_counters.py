@@ -163,10 +163,85 @@ class ResetOnFailover(_Shared):
         return super().peek(reads)
 
 
+class Reserving(_Shared):
+    """Also decides by reserved blocks, of one hit each."""
+
+    def spend(self, reads: Sequence[CounterRead]) -> Attempt | None:
+        """There is never any left."""
+        return None
+
+    async def attempt_reserved(
+        self,
+        reads: Sequence[CounterRead],
+        *,
+        deadline_s: float,
+    ) -> Attempt:
+        """See `ReservingCounters.attempt_reserved`."""
+        return await self.attempt_strict(reads, deadline_s=deadline_s)
+
+
+class ReservesForItself(Reserving):
+    """Takes reserved hits out of blocks that the others never hear of."""
+
+    caught_by = "CO-RESERVED-01"
+
+    def hits_of(self, store: StateStore) -> _Hits:
+        """Its own."""
+        return defaultdict(list)
+
+
+class SpendsLostBlocks(Reserving):
+    """Keeps its reserved hits where a failover loses them."""
+
+    caught_by = "FO-KILL-04"
+
+    def __init__(self, context: CountersContext, clock: Clock, skew_s: float) -> None:
+        super().__init__(context, clock, skew_s)
+        self._server = _server(context.store)
+        self._failovers = self._server.failovers
+
+    async def attempt_reserved(
+        self,
+        reads: Sequence[CounterRead],
+        *,
+        deadline_s: float,
+    ) -> Attempt:
+        """What was counted before the last failover is forgotten."""
+        if self._failovers != self._server.failovers:
+            self._failovers = self._server.failovers
+            self._hits.clear()
+        return await super().attempt_reserved(reads, deadline_s=deadline_s)
+
+
+class DropsWhatItCannotWrite(_Shared):
+    """Forgets the eventual hits that it could not write at once."""
+
+    caught_by = "FO-KILL-05"
+
+    def __init__(self, context: CountersContext, clock: Clock, skew_s: float) -> None:
+        super().__init__(context, clock, skew_s)
+        self._server = _server(context.store)
+
+    def attempt(self, reads: Sequence[CounterRead]) -> Attempt:
+        """Permitted, and written nowhere."""
+        attempt = super().attempt(reads)
+        if self._server.away:
+            attempt.cancel()
+        return attempt
+
+
 def _server(store: StateStore) -> Server:
     assert isinstance(store, Attended)
     assert isinstance(store.driver, Healthy)
     return store.driver.server
 
 
-KINDS: tuple[type[Simple], ...] = (DoubleWindowReset, CountsAlone, ReadsThenAdds, ResetOnFailover)
+KINDS: tuple[type[Simple], ...] = (
+    DoubleWindowReset,
+    CountsAlone,
+    ReadsThenAdds,
+    ResetOnFailover,
+    ReservesForItself,
+    SpendsLostBlocks,
+    DropsWhatItCannotWrite,
+)

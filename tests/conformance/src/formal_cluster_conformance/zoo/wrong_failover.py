@@ -123,7 +123,7 @@ class NeverBack(Healthy):
 
 
 class NothingOnDisk(Healthy):
-    """Keeps everything in its server's memory: restarted drivers find it, a restarted server not."""
+    """Keeps everything in its server's memory: a restart of that loses it."""
 
     caught_by = "ST-LIFE-04"
 
