@@ -21,6 +21,7 @@ from formal_cluster_conformance.linear.whole import Listed
 from formal_cluster_conformance.results import Violation
 
 _GIVE_UP_S: Final = 20.0
+_LONG_S: Final = 0.5
 _AFTER_AN_ERROR_S: Final = 0.01
 
 
@@ -45,10 +46,12 @@ class History:
         """Calls that ran at some time between these moments."""
         return sum(op.begin < end and op.end > begin for op in self.operations)
 
-    def done_during(self, begin: float, end: float) -> int:
-        """Calls that began and were done between these moments."""
+    def hindered(self, begin: float, end: float) -> int:
+        """Calls between these moments that failed, or took long."""
         return sum(
-            op.begin >= begin and op.end <= end and op.ending is not Ending.REFUSED
+            op.begin < end
+            and op.end > begin
+            and (op.ending in (Ending.REFUSED, Ending.UNKNOWN) or op.end - op.begin > _LONG_S)
             for op in self.operations
         )
 

@@ -23,12 +23,14 @@ class TcpProxy:
     Attributes:
         delay_s: By how much each way is slowed, seconds.
         passed: Number of bytes forwarded.
+        hindered: How often somebody wanted to connect or send while it was cut or slow.
     """
 
     def __init__(self, target: Address) -> None:
         self.target = target
         self.delay_s = 0.0
         self.passed = 0
+        self.hindered = 0
         self._open = asyncio.Event()
         self._open.set()
         self._server: asyncio.Server | None = None
@@ -42,9 +44,9 @@ class TcpProxy:
         return Address(host, port)
 
     @property
-    def is_cut(self) -> bool:
-        """Whether nothing passes."""
-        return not self._open.is_set()
+    def connections(self) -> int:
+        """How many there are at this moment."""
+        return len(self._connections)
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
@@ -72,11 +74,6 @@ class TcpProxy:
         self.delay_s = 0.0
         self._open.set()
 
-    def reset(self) -> None:
-        """Break the connections that there are; new ones are possible."""
-        for connection in tuple(self._connections):
-            connection.cancel()
-
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # Not a coroutine: asyncio would log what it raises, and keep no hold of it.
         task = asyncio.ensure_future(self._serve(reader, writer))
@@ -86,6 +83,7 @@ class TcpProxy:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writers = [writer]
         try:
+            self._note_hindrance()
             await self._open.wait()
             async with asyncio.timeout(_DIAL_S):
                 there_reader, there = await asyncio.open_connection(*self.target)
@@ -103,6 +101,7 @@ class TcpProxy:
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Forward one direction; ends both by an error when it ends."""
         while chunk := await reader.read(_CHUNK):
+            self._note_hindrance()
             if self.delay_s:
                 await asyncio.sleep(self.delay_s)
             await self._open.wait()
@@ -110,3 +109,6 @@ class TcpProxy:
             await writer.drain()
             self.passed += len(chunk)
         raise ConnectionResetError
+
+    def _note_hindrance(self) -> None:
+        self.hindered += bool(self.delay_s) or not self._open.is_set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from formal_cluster_conformance.rules import Profile, Rule
@@ -103,7 +104,9 @@ class Results:
         subject: Name of the driver that was tried.
         versions: Of the driver's distribution, the suite, core, Python and the machine.
         declared: Capabilities that the driver declares.
-        overridden: Ids of rules whose check was replaced by something else.
+        declaration: The rest of what the author declared; rules are measured by it.
+        overridden: Ids of rules whose check was replaced by something else, and functions of the
+            suite that were.
         only: How ids of rules had to begin to be tried; empty for all.
     """
 
@@ -119,3 +122,4 @@ class Results:
     outcomes: tuple[Outcome, ...]
     overridden: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
+    declaration: Mapping[str, float | Sequence[str]] = field(default_factory=dict)

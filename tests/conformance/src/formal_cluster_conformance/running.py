@@ -13,12 +13,12 @@ import traceback
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from formal_cluster.errors import OutcomeUnknown, Unavailable
-from formal_cluster_conformance import versions
+from formal_cluster_conformance import tampering, versions
 from formal_cluster_conformance.bed import Bed
 from formal_cluster_conformance.declaration import NotPossible, StoreDeclaration
 from formal_cluster_conformance.discovery.bed import DiscoveryBed
@@ -76,7 +76,7 @@ class Run(ABC):
         except Violation as violation:
             status, detail = Status.FAILED, str(violation)
         except Exception as error:  # noqa: BLE001  whatever it is, the other rules go on
-            status, detail = Status.ERROR, _shown(error)
+            status, detail = Status.ERROR, _shown(_cause(error))
         if status in (Status.FAILED, Status.ERROR):
             with contextlib.suppress(Exception):  # it has been told by then what is wrong
                 await self.close()
@@ -178,48 +178,49 @@ async def _tried(rule: Rule, bed: Any) -> tuple[Status, str, str]:
     try:
         async with asyncio.timeout(rule.deadline_s):
             await rule.check(bed)
-    except Violation as violation:
-        return Status.FAILED, str(violation), violation.timeline
-    except NotPossible as answer:
-        return Status.SKIPPED, str(answer), ""
-    except Undecided as reason:
-        return Status.INCONCLUSIVE, str(reason), ""
-    except (Unavailable, OutcomeUnknown) as error:
-        # Not a lie, and no proof of anything: an overloaded machine does it to the best of stores.
-        return Status.INCONCLUSIVE, f"{_AWAY}: {error}", ""
-    except TimeoutError:
-        return Status.FAILED, f"it was not done after {rule.deadline_s:g} s: the store hangs", ""
     except Exception as error:  # noqa: BLE001  a driver may raise anything
-        return _blamed(error), _shown(error), _timeline_of(error)
+        return _judged(rule, _cause(error))
     return Status.PASSED, "", ""
 
 
-def _blamed(error: BaseException) -> Status:
+def _judged(rule: Rule, error: Exception) -> tuple[Status, str, str]:
+    match error:
+        case Violation():
+            return Status.FAILED, _shown(error), error.timeline
+        case NotPossible():
+            return Status.SKIPPED, str(error), ""
+        case Undecided():
+            return Status.INCONCLUSIVE, str(error), ""
+        case Unavailable() | OutcomeUnknown():
+            # Not a lie, and no proof of anything: an overloaded machine does it to the best.
+            return Status.INCONCLUSIVE, f"{_AWAY}: {error}", ""
+        case TimeoutError():
+            detail = f"it was not done after {rule.deadline_s:g} s: the store hangs"
+            return Status.FAILED, detail, ""
+    return _blamed(error), _shown(error), ""
+
+
+def _cause(error: Exception) -> Exception:
+    """What a group is about: a violation if there is one, else what came first."""
+    if not isinstance(error, ExceptionGroup):
+        return error
+    causes = [_cause(each) for each in error.exceptions]
+    return next((cause for cause in causes if isinstance(cause, Violation)), causes[0])
+
+
+def _blamed(error: Exception) -> Status:
     """FAILED if the driver raised it, ERROR if the suite did."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    if isinstance(error, Violation):
-        return Status.FAILED
     frames = traceback.extract_tb(error.__traceback__)
     ours = bool(frames) and Path(frames[-1].filename).is_relative_to(_OURS)
     return Status.ERROR if ours else Status.FAILED
 
 
-def _timeline_of(error: BaseException) -> str:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error.timeline if isinstance(error, Violation) else ""
-
-
-def _shown(error: BaseException) -> str:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
+def _shown(error: Exception) -> str:
+    notes = "\n".join(getattr(error, "__notes__", []))
     if isinstance(error, Violation):
-        notes = "\n".join(getattr(error, "__notes__", []))
         return f"{error}\n{notes}".strip()[:_LONGEST_DETAIL]
     frames = traceback.extract_tb(error.__traceback__)
     where = f" at {frames[-1].name}, {Path(frames[-1].filename).name}:{frames[-1].lineno}"
-    notes = "\n".join(getattr(error, "__notes__", []))
     kind = type(error).__name__
     return f"{kind}: {error}{where if frames else ''}\n{notes}".strip()[:_LONGEST_DETAIL]
 
@@ -274,13 +275,26 @@ def summed_up(run: Run, profiles: Sequence[Profile], outcomes: Mapping[str, Outc
         versions=versions.of(run.declaration.distribution),
         declared=tuple(sorted(str(each) for each in run.declared)),
         profiles=tuple(profiles),
+        declaration=_declared(run.declaration),
         outcomes=tuple(
             outcomes.get(rule.id) or Outcome(rule, Status.DESELECTED, "not selected")
             for rule in rules
         ),
-        overridden=tuple(rule.id for rule in rules if not _is_ours(rule)),
+        overridden=(*(rule.id for rule in rules if not _is_ours(rule)), *tampering.replaced()),
     )
 
 
+def _declared(declaration: Any) -> dict[str, float | list[str]]:
+    """The declaration's numbers and sets."""
+    values = {each.name: getattr(declaration, each.name) for each in fields(declaration)}
+    return {
+        name: value if isinstance(value, int | float) else sorted(map(str, value))
+        for name, value in values.items()
+        if isinstance(value, int | float | frozenset)
+    }
+
+
 def _is_ours(rule: Rule) -> bool:
-    return rule.check.__module__.startswith(f"{__package__}.")
+    # Where it was written, not what it calls itself: `functools.wraps` copies names.
+    code = getattr(rule.check, "__code__", None)
+    return code is not None and Path(code.co_filename).is_relative_to(_OURS)

@@ -9,7 +9,9 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from formal_cluster_conformance.declaration import Fault, Node, NotPossible
+from formal_cluster_conformance.killing import kill
 from formal_cluster_conformance.proxy import TcpProxy
+from formal_cluster_conformance.results import Undecided
 from formal_cluster_conformance.site import Site
 
 _DELAY_S: Final = 0.1
@@ -35,6 +37,7 @@ async def injected(site: Site, fault: Fault, dice: random.Random) -> AsyncIterat
 
     Raises:
         NotPossible: There is nothing that it could be done to.
+        Undecided: It met nothing: a node lives on, or nobody used a way that was cut or slowed.
     """
     if not site.backing.nodes:
         raise NotPossible("the backing system has no nodes that the suite could lay hands on")
@@ -52,7 +55,7 @@ async def injected(site: Site, fault: Fault, dice: random.Random) -> AsyncIterat
         finally:
             await asyncio.gather(*(node.resume() for node in hit))
         return
-    await asyncio.gather(*(node.kill() for node in hit))
+    await kill(hit)
     try:
         yield f"{names} killed"
     finally:
@@ -63,8 +66,7 @@ async def injected(site: Site, fault: Fault, dice: random.Random) -> AsyncIterat
 @asynccontextmanager
 async def _network(site: Site, fault: Fault, dice: random.Random) -> AsyncIterator[str]:
     ways = _some_ways(site, dice)
-    if not ways:
-        raise NotPossible("the drivers do not connect through the suite's proxies")
+    before = sum(way.hindered for way in ways)
     for way in ways:
         if fault is Fault.PARTITION:
             way.cut()
@@ -75,14 +77,21 @@ async def _network(site: Site, fault: Fault, dice: random.Random) -> AsyncIterat
     finally:
         for way in ways:
             way.heal()
+    if sum(way.hindered for way in ways) == before:
+        raise Undecided(f"nobody sent anything over the {len(ways)} ways that were hit")
 
 
 def _some_ways(site: Site, dice: random.Random) -> list[TcpProxy]:
-    """All ways of one instance, or all ways to one node."""
+    """All ways of one instance, or all ways to one node; of those that are used."""
     rows = [list(row) for row in site.ways if row]
+    columns = [list(column) for column in zip(*rows, strict=True)]
     if not rows:
-        return []
-    if len(rows) > 1 and dice.random() < 0.5:
-        return dice.choice(rows)
-    column = dice.randrange(len(rows[0]))
-    return [row[column] for row in rows]
+        raise NotPossible("the drivers do not connect through the suite's proxies")
+    kinds = [used for kind in (rows, columns) if (used := [ways for ways in kind if _used(ways)])]
+    if not kinds:
+        raise Undecided("no driver has a connection through the suite's proxies: see `create`")
+    return dice.choice(dice.choice(kinds))
+
+
+def _used(ways: Sequence[TcpProxy]) -> bool:
+    return any(way.connections for way in ways)

@@ -36,6 +36,8 @@ class Recorded:
         followed: What each instance's watch showed, opened before the fault.
         broken: Why a watch ended, if it did.
         during: Calls that ran at some time during the fault.
+        hindered: Those of them that failed or took long.
+        nobody_spared: Whether the fault cannot but hinder every call.
         recovered_s: How long after the fault all instances took writes again.
     """
 
@@ -45,6 +47,8 @@ class Recorded:
     followed: list[list[Event]] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
     during: int = 0
+    hindered: int = 0
+    nobody_spared: bool = False
     recovered_s: float = 0.0
 
 
@@ -59,6 +63,8 @@ async def played(bed: Bed, fault: Fault) -> Recorded:
     evidence.unknown += recorded.history.unknown
     evidence.faults[str(fault)] = recorded.during
     evidence.demand(f"calls that ran during the fault {fault}", recorded.during, _CLIENTS)
+    if recorded.nobody_spared:
+        evidence.demand(f"calls that the fault {fault} hindered", recorded.hindered, 1)
     return recorded
 
 
@@ -70,7 +76,8 @@ async def _play(bed: Bed, fault: Fault) -> Recorded:
     keys = [below + b"%d" % number for number in range(3)]
     begin = await drivers[0].put(below + b"~begin", b"")
     history, clients = load.clients(drivers, keys, below, dice, count=_CLIENTS)
-    recorded, running = Recorded(history), True
+    alone = len(bed.site.backing.nodes) == 1 and fault in (Fault.KILL, Fault.PAUSE)
+    recorded, running = Recorded(history, nobody_spared=alone or fault is Fault.STOP_ALL), True
     async with _following(drivers, below, begin, recorded), asyncio.TaskGroup() as group:
         for client in clients:
             group.create_task(client.run(lambda: running, pause_s=_PAUSE_S))
@@ -117,6 +124,7 @@ async def _hit(
         await writable(driver, below + b"~%d" % at, bed.declaration.recovery_s)
     recorded.recovered_s = max(recorded.recovered_s, now() - healed_at)
     recorded.during += recorded.history.during(hit_at, healed_at)
+    recorded.hindered += recorded.history.hindered(hit_at, healed_at)
 
 
 async def writable(driver: StateStore, key: bytes, within_s: float) -> None:

@@ -11,6 +11,7 @@ from formal_cluster_conformance.bed import Bed, expect, holds
 from formal_cluster_conformance.declaration import Fault, NotPossible
 from formal_cluster_conformance.failover.counting import Grade, count_through
 from formal_cluster_conformance.failover.play import played, writable
+from formal_cluster_conformance.killing import kill
 from formal_cluster_conformance.linear.whole import events_out_of_order
 from formal_cluster_conformance.results import Violation
 from formal_cluster_conformance.rules import rule
@@ -152,7 +153,7 @@ async def minority(bed: Bed) -> None:
             bed.key(str(at)): await store.put(bed.key(str(at)), b"")
             for at, store in enumerate(drivers)
         }
-        await dead.kill()
+        await kill([dead])
         try:
             for store in drivers:
                 for key, revision in before.items():

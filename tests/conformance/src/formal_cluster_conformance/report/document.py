@@ -32,6 +32,7 @@ def document(results: Results) -> Document:
             "seconds": round(results.seconds, 2),
             "reproduce": reproduce(results),
         },
+        "declaration": dict(results.declaration),
         "levels": {str(profile): str(level_of(results, profile)) for profile in results.profiles},
         "capabilities": {
             "declared": list(results.declared),

@@ -24,6 +24,9 @@ def markdown(report: Document) -> str:
         *(f"- profile `{profile}`: **{level}**" for profile, level in report["levels"].items()),
         f"- declares: {_names(report['capabilities']['declared'])}",
     ]
+    for name, value in report["declaration"].items():
+        shown = _names(value) if isinstance(value, list) else f"{value:g}"
+        lines.append(f"- declared {name.replace('_', ' ')}: {shown}")
     for key, label in (
         ("failing", "declared, but failing"),
         ("passing_but_undeclared", "not declared, though nothing that was tried speaks against it"),

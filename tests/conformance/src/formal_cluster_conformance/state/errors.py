@@ -11,6 +11,7 @@ from formal_cluster.model import Capability, StoreState
 from formal_cluster.protocols import StateStore
 from formal_cluster_conformance.bed import Bed, changes, expect, first, holds, raises
 from formal_cluster_conformance.declaration import Fault
+from formal_cluster_conformance.killing import kill
 from formal_cluster_conformance.rules import rule
 
 
@@ -81,7 +82,7 @@ async def survives_restart(bed: Bed) -> None:
     revision = await store.put(bed.key(), b"v")
     # Before the drivers are stopped: some take their node with them.
     nodes = bed.site.backing.nodes if Fault.STOP_ALL in bed.declaration.faults else ()
-    await asyncio.gather(*(node.kill() for node in nodes))
+    await kill(nodes)
     for instance in range(bed.declaration.instances):
         await bed.site.retire(instance)
     for node in nodes:

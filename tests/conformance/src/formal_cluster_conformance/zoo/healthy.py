@@ -12,7 +12,7 @@ import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from formal_cluster.errors import OutcomeUnknown, Unavailable
 from formal_cluster.model import Capability, Entry, Listing, StoreState, StoreStatus, WatchUpdate
@@ -39,7 +39,6 @@ class Server:
     """
 
     name = "server"
-    address = Address("127.0.0.1", 1)
 
     def __init__(self, seed: int, after_failover: Callable[[Server], None]) -> None:
         self._after_failover = after_failover
@@ -49,10 +48,36 @@ class Server:
         self.away = False
         self.failovers = 0
         self.wiped = 0
+        self._connections = set[asyncio.StreamWriter]()
+        self._socket: asyncio.Server | None = None
+
+    @property
+    def address(self) -> Address:
+        """Where connections show whether it lives; nothing is said over them."""
+        assert self._socket is not None
+        return Address(*self._socket.sockets[0].getsockname())
+
+    async def __aenter__(self) -> Self:
+        self._socket = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._socket is not None
+        self._socket.close()
+        await self._hang_up()
+
+    def _connected(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._connections.add(writer)
 
     async def kill(self) -> None:
         """It answers no more."""
         self.away = True
+        await self._hang_up()
+
+    async def _hang_up(self) -> None:
+        while self._connections:
+            self._connections.pop().transport.abort()
+        await asyncio.sleep(0)
 
     async def restart(self, *, wipe: bool = False) -> None:
         """It answers again."""
@@ -189,7 +214,9 @@ def declare(kind: type[Healthy], seed: int) -> StoreDeclaration:
 
     @asynccontextmanager
     async def _open(directory: Path) -> AsyncIterator[Backing]:
-        yield ZooBacking(kind, seed)
+        backing = ZooBacking(kind, seed)
+        async with backing.server:
+            yield backing
 
     def opened(directory: Path) -> AbstractAsyncContextManager[Backing]:
         return _open(directory)
