@@ -9,7 +9,7 @@ from contextlib import aclosing
 from formal_cluster.errors import Unavailable
 from formal_cluster.model import Capability, StoreState
 from formal_cluster.protocols import StateStore
-from formal_cluster_conformance.bed import Bed, changes, expect, first, holds, raises
+from formal_cluster_conformance.bed import Bed, changes, eventually, expect, first, holds, raises
 from formal_cluster_conformance.declaration import Fault
 from formal_cluster_conformance.killing import kill
 from formal_cluster_conformance.rules import rule
@@ -32,6 +32,8 @@ async def says_so(bed: Bed) -> None:
     """`status` is from memory."""
     store = await bed.store()
     holds(isinstance(store, StateStore), f"{store!r} lacks methods of StateStore")
+    revision = await store.put(bed.key(), b"v")
+    await eventually(lambda: (store.status().revision or 0) >= revision, "the newest revision")
     status = store.status()
     expect(StoreState.SERVING, status.state, "the state")
     expect(None, status.last_error, "last_error")
