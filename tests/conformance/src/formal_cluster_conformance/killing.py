@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -15,6 +16,8 @@ from formal_cluster_conformance.declaration import Node
 from formal_cluster_conformance.results import Undecided
 
 _BROKEN_S: Final = 5.0
+_REACHED_S: Final = 20.0
+_POLL_S: Final = 0.05
 
 
 async def kill(nodes: Sequence[Node]) -> None:
@@ -34,12 +37,7 @@ async def kill(nodes: Sequence[Node]) -> None:
 @asynccontextmanager
 async def _connection(node: Node) -> AsyncIterator[Callable[[], Coroutine[Any, Any, bool]]]:
     """A connection to a node; yields what tells whether it is broken now or soon."""
-    try:
-        reader, writer = await asyncio.open_connection(*node.address)
-    except OSError as error:
-        raise Undecided(
-            f"{node.name} cannot be reached at {node.address}, so nobody would see it die: {error}"
-        ) from error
+    reader, writer = await _connected(node)
 
     async def is_broken() -> bool:
         try:
@@ -56,3 +54,18 @@ async def _connection(node: Node) -> AsyncIterator[Callable[[], Coroutine[Any, A
         yield is_broken
     finally:
         writer.transport.abort()
+
+
+async def _connected(node: Node) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection to a node, which may still be starting after the fault before."""
+    deadline = time.monotonic() + _REACHED_S
+    while True:
+        try:
+            return await asyncio.open_connection(*node.address)
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise Undecided(
+                    f"{node.name} cannot be reached at {node.address}, so nobody would see it "
+                    f"die: {error}"
+                ) from error
+        await asyncio.sleep(_POLL_S)
