@@ -11,6 +11,7 @@ import pytest
 
 from formal_cluster.counters.archive import Archive
 from formal_cluster.counters.fold import Record, State
+from formal_cluster.counters.frozen import freeze, thaw
 from formal_cluster.counters.keys import Keys
 from formal_cluster.counters.packing import shard_of
 from formal_cluster.counters.records import Batch, MalformedRecord, Row
@@ -60,11 +61,11 @@ def state(subjects: list[CounterKey]) -> State:
 
 async def save(archive: Archive, of: State) -> bool:
     head, revision = await archive.head()
-    frozen = of.freeze()
+    frozen = freeze(of)
     try:
         return await archive.save(frozen, head, revision)
     finally:
-        of.thaw()
+        thaw(of)
 
 
 async def keys(store: MemoryStateStore) -> list[bytes]:
@@ -110,7 +111,7 @@ async def test_who_is_too_late_leaves_nothing_behind(store: InterruptedStore) ->
     head, revision = await late.head()
     assert await save(archive, state(SUBJECTS))
     left = await keys(store)
-    frozen = state(SUBJECTS[:9]).freeze()
+    frozen = freeze(state(SUBJECTS[:9]))
 
     assert not await late.save(frozen, head, revision)
     assert left == await keys(store)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, given, settings
 
 from formal_cluster.counters.fold import Gap, Record, State
-from formal_cluster.counters.frozen import Frozen
+from formal_cluster.counters.frozen import Frozen, freeze, thaw
 from formal_cluster.counters.packing import unpack_hits, unpack_subject
 from formal_cluster.counters.records import Batch, MalformedRecord, decode, encode
 from formal_cluster.counters.snapshot import (
@@ -49,9 +49,9 @@ def fold(into: State, writer: str, record: Batch, revision: int) -> bool:
 
 def content(of: State) -> object:
     """Everything about a state that a count or a later fold depends on."""
-    frozen = of.freeze()
+    frozen = freeze(of)
     parts = view(frozen)
-    of.thaw()
+    thaw(of)
     return (
         (of.log_time, of.wall, of.writers, parts),
         {name: windows.lengths for name, windows in of.resolutions.items()},
@@ -77,10 +77,10 @@ def lasts(of: State, key: CounterKey) -> list[int]:
 
 def snapshot_of(old: State) -> State:
     """What a joiner loads."""
-    frozen = old.freeze()
+    frozen = freeze(old)
     chunks = list(encode_chunks(frozen))
     head = decode_head(encode_head(frozen, "id", len(chunks)))
-    old.thaw()
+    thaw(old)
     new = state()
     restore_head(head, new)
     for chunk in chunks:
@@ -202,11 +202,11 @@ def test_a_frozen_view_shows_the_moment_it_was_made(log: Log, data: st.DataObjec
     for revision, (writer, record) in enumerate(log.records[:cut], 1):
         fold(live, writer, record, revision)
         fold(then, writer, record, revision)
-    frozen = live.freeze()
+    frozen = freeze(live)
     for revision, (writer, record) in enumerate(log.records[cut:], cut + 1):
         fold(live, writer, record, revision)
 
-    expected = then.freeze()
+    expected = freeze(then)
     assert view(expected) == view(frozen)
     assert (expected.revision, expected.writers) == (frozen.revision, frozen.writers)
 
@@ -376,7 +376,7 @@ def test_a_large_state_is_split_into_chunks_that_stores_take() -> None:
     hits = [(number, 1, number % 50) for number in range(len(many))]
     fold(big, "x", Batch(epoch=1, seq=1, proposed=START, wall=0, keys=many, hits=hits), 1)
 
-    sizes = [len(chunk) for chunk in encode_chunks(big.freeze())]
+    sizes = [len(chunk) for chunk in encode_chunks(freeze(big))]
 
     assert len(sizes) > 1
     assert max(sizes) < CHUNK_BYTES + 16 * 1024

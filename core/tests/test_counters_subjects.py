@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from formal_cluster.counters.fold import Record, State
-from formal_cluster.counters.frozen import Part
+from formal_cluster.counters.frozen import Part, freeze, thaw
 from formal_cluster.counters.packing import (
     oldest_kept,
     pack_hits,
@@ -114,9 +114,9 @@ def append(into: State, seq: int, *, proposed: int = MINUTE * 100, **content: ob
 def joiner(old: State, most_hot: int) -> State:
     """A state that was loaded from a snapshot of `old`."""
     new = State(exact_entries=EXACT, max_subjects=100, most_hot=most_hot)
-    frozen = old.freeze()
+    frozen = freeze(old)
     chunks = list(encode_chunks(frozen))
-    old.thaw()
+    thaw(old)
     restore_head(decode_head(encode_head(frozen, "id", len(chunks))), new)
     for chunk in chunks:
         restore_chunk(chunk, VERSION, new)
@@ -179,10 +179,10 @@ class TiersMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.parts is None)
     @rule()
     def freeze(self) -> None:
-        frozen = self.roomy.freeze()
+        frozen = freeze(self.roomy)
         self.frozen_at, self.expected = self.now, list(frozen.parts())
-        self.roomy.thaw()
-        self.parts, self.read = self.tight.freeze().parts(), []
+        thaw(self.roomy)
+        self.parts, self.read = freeze(self.tight).parts(), []
 
     @precondition(lambda self: self.parts is not None)
     @rule(steps=st.integers(1, 4))
@@ -191,7 +191,7 @@ class TiersMachine(RuleBasedStateMachine):
         some = list(islice(self.parts, steps))
         self.read += some
         if len(some) < steps:
-            self.tight.thaw()
+            thaw(self.tight)
             self.parts = None
             assert self._content(self.expected) == self._content(self.read)
 

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from asyncio import Future
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
 
 from formal_cluster.counters.pending import Pending
-from formal_cluster.model import Count, CounterRead
+from formal_cluster.model import Count, CounterKey, CounterRead
 
-if TYPE_CHECKING:
-    from formal_cluster.counters.ledger import Ledger
+
+class Counted(Protocol):
+    """Where a local attempt was counted."""
+
+    def permit(self, pending: Sequence[Pending], at: int) -> None:
+        """It was permitted."""
+
+    def deny(self, reads: Sequence[CounterRead], pending: Sequence[Pending], at: int) -> None:
+        """It was denied."""
 
 
 class LocalAttempt:
@@ -19,20 +26,21 @@ class LocalAttempt:
     Until it is committed or cancelled it counts for every other attempt on this instance.
     """
 
-    __slots__ = ("_at", "_ledger", "_pending", "_reads", "counts", "revision")
+    __slots__ = ("_at", "_counted", "_pending", "_reads", "counts", "revision")
 
     def __init__(
         self,
-        ledger: Ledger,
+        counted: Counted,
         reads: Sequence[CounterRead],
         counts: Sequence[Sequence[Count]],
         pending: Sequence[Pending],
         *,
         at: int,
+        revision: int,
     ) -> None:
         self.counts = counts
-        self.revision = ledger.state.revision
-        self._ledger = ledger
+        self.revision = revision
+        self._counted = counted
         self._reads = reads
         self._pending = pending
         self._at = at
@@ -41,19 +49,23 @@ class LocalAttempt:
         """Permitted: the hits go to the log with the next batch."""
         pending, self._pending = self._pending, ()
         if pending:
-            self._ledger.permit(pending, self._at)
+            self._counted.permit(pending, self._at)
 
     def cancel(self) -> None:
         """Denied: the hits are forgotten and nothing is written, but for `count_denied`."""
         pending, self._pending = self._pending, ()
         if pending:
-            self._ledger.deny(self._reads, pending, self._at)
+            self._counted.deny(self._reads, pending, self._at)
 
 
 class Place(NamedTuple):
-    """Where in the log an attempt is; all those of one batch share it."""
+    """Where in the log an attempt is; all those of one batch share it.
 
-    ledger: Ledger
+    Attributes:
+        refund: Takes hits back that are there.
+    """
+
+    refund: Callable[[Sequence[CounterKey], int], None]
     revision: int
     log_time: int
 
@@ -93,4 +105,4 @@ class StrictHit:
         reads, self.reads = self.reads, ()
         keys = [read.key for read in reads if not read.count_denied]
         if keys:
-            self.place.ledger.refund(keys, self.place.log_time)
+            self.place.refund(keys, self.place.log_time)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from formal_cluster.counters.books import Books
 from formal_cluster.counters.pending import Pending
 from formal_cluster.counters.tail import SharedHits
 from formal_cluster.counters.windows import BASE_RESOLUTION, Hits
 from formal_cluster.model import Count, CounterRead
-
-if TYPE_CHECKING:
-    from formal_cluster.counters.ledger import Ledger
 
 _NONE: frozenset[int] = frozenset()
 _PREPARED = 1_024
@@ -18,25 +14,25 @@ _COUNTS = tuple(Count(value) for value in range(_PREPARED))
 
 
 def counts_of(
-    ledger: Ledger, read: CounterRead, pending: Pending | None, now: int, log_now: int
+    books: Books, read: CounterRead, pending: Pending | None, now: int, log_now: int
 ) -> list[Count]:
-    """The counts at a log time, per window. The ledger's lock is held.
+    """The counts at a log time, per window. The lock of `books` is held.
 
     Args:
         pending: What the subject has that the log does not hold yet.
         now: The monotonic time of `log_now`.
     """
     # The hottest loop of the product: a call saved here is 5 % of a decision.
-    state, key = ledger.state, read.key
+    state, key = books.state, read.key
     hits: Hits | SharedHits | None = state.hot.get(key)
     if hits is None:
         hits = state.find(key)
-    lengths = ledger.asked.get(key.counter, _NONE)
+    lengths = books.asked.get(key.counter, _NONE)
     counts = []
     for window in read.windows:
         length = window.length_ms
         if length not in lengths:
-            _ask_for_windows(ledger, read)
+            _ask_for_windows(books, read)
         after = log_now - length
         if hits is None:
             value = doubtful = 0
@@ -48,9 +44,9 @@ def counts_of(
             value += pending.count(now - length)
             if pending.backlog is not None or pending.sent_backlog is not None:
                 doubtful += pending.doubtful(now - length)
-        if ledger.held is not None:
+        if books.held is not None:
             own = 0 if pending is None else pending.count(now - length)
-            value = max(value, own + ledger.held.count(key, after, state))
+            value = max(value, own + books.held.count(key, after, state))
             counts.append(Count(value, exact=False, doubtful=value))
         elif doubtful:
             counts.append(Count(value, exact=False, doubtful=doubtful))
@@ -59,12 +55,12 @@ def counts_of(
     return counts
 
 
-def _ask_for_windows(ledger: Ledger, read: CounterRead) -> None:
+def _ask_for_windows(books: Books, read: CounterRead) -> None:
     counter = read.key.counter
-    asked = ledger.asked.setdefault(counter, set())
+    asked = books.asked.setdefault(counter, set())
     for window in read.windows:
         if window.length_ms not in asked:
             asked.add(window.length_ms)
             if window.length_ms not in BASE_RESOLUTION.lengths:
-                ledger.outbox.ask(counter, window.length_ms)
-                ledger.wake()
+                books.outbox.ask(counter, window.length_ms)
+                books.wake()

@@ -19,7 +19,6 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from formal_cluster.counters.floors import merged
-from formal_cluster.counters.frozen import Frozen
 from formal_cluster.counters.keys import LOG_ITSELF
 from formal_cluster.counters.records import Batch
 from formal_cluster.counters.restoration import Restoration
@@ -253,19 +252,6 @@ class State:
         """The writer's key was deleted, so its next batch may be any."""
         self.writers.pop(writer, None)
         self.witnesses.forget(writer)
-
-    def freeze(self) -> Frozen:
-        """A view of the subjects as they are now, to be read while folding goes on.
-
-        There is one at a time; `thaw` ends it.
-        """
-        frozen = Frozen(self)
-        self.subjects.preserve = self.tail.cells.preserve = frozen.preserve
-        return frozen
-
-    def thaw(self) -> None:
-        """Stop keeping what a frozen view has not read yet."""
-        self.subjects.preserve = self.tail.cells.preserve = None
 
     def expired(self, counter: str) -> int:
         """The time of the newest hits of a counter that count in no window any more."""

@@ -8,36 +8,35 @@ instance leave the outbox and enter the folded state, so they count all the time
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from formal_cluster.counters.attempts import Place, StrictHit
+from formal_cluster.counters.books import Books
 from formal_cluster.counters.counting import counts_of
 from formal_cluster.counters.fold import Gap, Record
 from formal_cluster.counters.keys import LOG_ITSELF
 from formal_cluster.counters.load import Load
 from formal_cluster.counters.outbox import SLICE
 from formal_cluster.counters.records import Batch
+from formal_cluster.counters.reserver import Reserver
 from formal_cluster.counters.restoration import UNSETTLED
 from formal_cluster.errors import CountersUnavailable
 
-if TYPE_CHECKING:
-    from formal_cluster.counters.ledger import Ledger
-
 
 class Folding:
-    """A part of the ledger."""
+    """A part of the books."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, books: Books, reserver: Reserver) -> None:
+        self._books = books
+        self._reserver = reserver
 
     def fold(self, record: Record) -> Iterator[None]:
         """See `Ledger.fold`. It yields where others may have the lock."""
-        ledger, state, batch = self._ledger, self._ledger.state, record.batch
-        if record.writer == LOG_ITSELF and batch.epoch > ledger.life:
+        books, state, batch = self._books, self._books.state, record.batch
+        if record.writer == LOG_ITSELF and batch.epoch > books.life:
             raise Gap("the log has a new life, as its store lost something; reading it anew")
         if not state.follows(record):
             return
-        load = self._own_load(batch) if record.writer == ledger.writer else None
+        load = self._own_load(batch) if record.writer == books.writer else None
         state.begin(record)
         if load is None:
             for start in range(0, len(batch.hits), SLICE):
@@ -50,7 +49,7 @@ class Folding:
         else:
             for start in range(0, len(load.pending), SLICE):
                 subjects = load.pending[start : start + SLICE]
-                ledger.outbox.settle(subjects)
+                books.outbox.settle(subjects)
                 first = load.pending[start - 1][1] if start else 0
                 state.add_hits(batch, first, subjects[-1][1])
                 yield
@@ -58,45 +57,45 @@ class Folding:
                 self._fold_strict(load.strict[start : start + SLICE])
                 yield
             if load.blocks:
-                state.add_blocks(batch, lambda at: ledger.reserver.grant(load.blocks[at]))
-                ledger.reserver.serve()
+                state.add_blocks(batch, lambda at: self._reserver.grant(load.blocks[at]))
+                self._reserver.serve()
             self._landed(load)
         state.end()
-        if record.writer == ledger.writer:
-            ledger.catch_up.folded_own(batch.epoch)
-        ledger.catch_up.folded(state.log_time, ledger.now(), unanswered=state.unanswered)
+        if record.writer == books.writer:
+            books.catch_up.folded_own(batch.epoch)
+        books.catch_up.folded(state.log_time, books.now(), unanswered=state.unanswered)
 
     def _own_load(self, batch: Batch) -> Load | None:
         """The load that a batch of this instance is, if it is the one under way."""
-        load = self._ledger.outbox.under_way
+        load = self._books.outbox.under_way
         if load is None:
             return None
         if batch.epoch > load.epoch:
             # The later epoch took the key over, so the load's own put can no longer succeed.
-            self._ledger.outbox.give_back(load, self._ledger.state.resolution)
+            self._books.outbox.give_back(load, self._books.state.resolution)
             return None
         return load if (load.epoch, load.seq) == (batch.epoch, batch.seq) else None
 
     def _landed(self, load: Load) -> None:
-        self._ledger.outbox.under_way = None
+        self._books.outbox.under_way = None
         if not load.folded.done():
-            load.folded.set_result(self._ledger.state.revision)
+            load.folded.set_result(self._books.state.revision)
         if load.remembrance is not None and not load.remembrance.folded.done():
             load.remembrance.folded.set_result(None)
 
     def _fold_strict(self, hits: Sequence[StrictHit]) -> None:
         """Give each attempt the counts before it, then add it."""
-        ledger, state, now = self._ledger, self._ledger.state, self._ledger.now()
+        books, state, now = self._books, self._books.state, self._books.now()
         log_time, stamp = state.log_time, state.stamp
-        settled = ledger.held is None and state.restoration.over(log_time)
-        place = Place(ledger, state.revision, stamp)
-        pending, add = ledger.outbox.pending.get, state.hit
+        settled = books.held is None and state.restoration.over(log_time)
+        place = Place(books.refund, state.revision, stamp)
+        pending, add = books.outbox.pending.get, state.hit
         for hit in hits:
             reads = hit.reads
             if settled and not hit.done.done():
                 hit.place = place
                 hit.counts = [
-                    counts_of(ledger, read, pending(read.key), now, log_time) for read in reads
+                    counts_of(books, read, pending(read.key), now, log_time) for read in reads
                 ]
                 hit.done.set_result(None)
             else:
@@ -107,8 +106,8 @@ class Folding:
 
     def settle_unseen(self, load: Load, log_time: int) -> None:
         """The load is in the log, but what was before it there has not been seen."""
-        self._ledger.outbox.settle(load.pending)
-        self._ledger.outbox.under_way = None
+        self._books.outbox.settle(load.pending)
+        self._books.outbox.under_way = None
         for hit in load.strict:
             self._refuse(
                 hit,
@@ -120,7 +119,7 @@ class Folding:
     def _refuse(self, hit: StrictHit, log_time: int, why: str) -> None:
         """Take an attempt back that is in the log at `log_time`, and tell its caller."""
         for read in hit.reads:
-            self._ledger.outbox.refund(read.key, log_time)
-        self._ledger.wake()
+            self._books.outbox.refund(read.key, log_time)
+        self._books.wake()
         if not hit.done.done():
             hit.done.set_exception(CountersUnavailable(why))

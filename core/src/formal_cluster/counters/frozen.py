@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from formal_cluster.counters.fold import State
 from formal_cluster.counters.packing import oldest_kept
 from formal_cluster.counters.subjects import Shard
-
-if TYPE_CHECKING:
-    from formal_cluster.counters.fold import State
 
 
 class Part(NamedTuple):
@@ -76,3 +74,18 @@ class Frozen:
             }
             if unexpired:
                 yield Part(shared, counter, number, unexpired)
+
+
+def freeze(state: State) -> Frozen:
+    """A view of the state as it is now, to be read while folding goes on.
+
+    There is one at a time; `thaw` ends it.
+    """
+    frozen = Frozen(state)
+    state.subjects.preserve = state.tail.cells.preserve = frozen.preserve
+    return frozen
+
+
+def thaw(state: State) -> None:
+    """Stop keeping what a frozen view has not read yet."""
+    state.subjects.preserve = state.tail.cells.preserve = None

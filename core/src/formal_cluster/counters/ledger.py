@@ -7,18 +7,16 @@ Everything decided from memory happens here, under one lock that is never held o
 
 from __future__ import annotations
 
-import threading
-import time
 from asyncio import Future
 from collections.abc import Callable, Sequence
 
 from formal_cluster.counters.attempts import LocalAttempt, StrictHit
-from formal_cluster.counters.catch_up import CatchUp
+from formal_cluster.counters.books import Books
 from formal_cluster.counters.counting import counts_of
 from formal_cluster.counters.fold import Record, State
 from formal_cluster.counters.folding import Folding
-from formal_cluster.counters.frozen import Frozen
-from formal_cluster.counters.held import Held, announcement
+from formal_cluster.counters.frozen import Frozen, freeze, thaw
+from formal_cluster.counters.held import announcement
 from formal_cluster.counters.load import Load, check_key
 from formal_cluster.counters.outbox import Outbox
 from formal_cluster.counters.pending import MOST_TIMES, Pending
@@ -31,19 +29,11 @@ from formal_cluster.model import Count, CounterKey, CounterRead
 _LOOKS_PER_TIDY = 2_000
 
 
-class Ledger:
-    """The counters' memory.
+class Ledger(Books):
+    """The counters' memory, and all that is done with it.
 
     Attributes:
-        writer: This instance's name in the log.
-        catch_up: Whether this is level with the log, and the log's clock.
         reserver: The reserved hits, and those who wait for some.
-        held: What is remembered from before a store loss, until the log has it again.
-        life: The life of the log that the state was loaded in; 0 if it was not recorded.
-        asked: The lengths of the windows that were asked for, by counter; forgotten once in
-            `ASKED_EVERY_MS`, so that those still read are asked for again.
-        idle: Whether the writer sleeps until `on_work` is called. Set by the writer under `lock`.
-        on_work: Called once, from any thread, when there is something to send and `idle`.
     """
 
     def __init__(
@@ -57,37 +47,24 @@ class Ledger:
         on_work: Callable[[], None],
         reserve_life_ms: int = LONGEST_LIFE_MS,
     ) -> None:
-        self.lock = threading.Lock()
-        self.writer = writer
-        self.state = state
-        self.outbox = outbox
-        self.catch_up = CatchUp()
+        super().__init__(
+            writer=writer,
+            state=state,
+            outbox=outbox,
+            monotonic_ns=monotonic_ns,
+            wall_ns=wall_ns,
+            on_work=on_work,
+        )
         self.reserver = Reserver(self, life_ms=reserve_life_ms)
-        self.held: Held | None = None
-        self.life = 0
-        self.asked: dict[str, set[int]] = {}
-        self.idle = False
-        self._folding = Folding(self)
-        self._contended = False
+        self._folding = Folding(self, self.reserver)
         self._asked_since = 0
-        self._on_work = on_work
-        self._monotonic_ns = monotonic_ns
-        self._wall_ns = wall_ns
 
     # ── from any thread ──────────────────────────────────────────────────────────────────────
-
-    def now(self) -> int:
-        """This instance's monotonic clock, in milliseconds."""
-        return self._monotonic_ns() // 1_000_000
-
-    def wall(self) -> int:
-        """This instance's wall clock, in milliseconds since the Unix epoch."""
-        return self._wall_ns() // 1_000_000
 
     def peek(self, reads: Sequence[CounterRead]) -> list[list[Count]]:
         """The present counts."""
         if not self.lock.acquire(False):  # noqa: FBT003 - as in `hit`
-            self._wait_for_lock()
+            self.wait_for_lock()
         try:
             now = self.now()
             log_now = self.catch_up.clock.now(now)
@@ -104,7 +81,7 @@ class Ledger:
         # As `attempt` and `permit`, at a third of the price.
         key, outbox = read.key, self.outbox
         if not self.lock.acquire(False):  # noqa: FBT003 - by keyword it takes twice as long
-            self._wait_for_lock()
+            self.wait_for_lock()
         try:
             now = self._monotonic_ns() // 1_000_000
             pending = outbox.pending.get(key)
@@ -133,7 +110,7 @@ class Ledger:
             InputError: A key cannot be written to the log.
         """
         if not self.lock.acquire(False):  # noqa: FBT003 - as in `hit`
-            self._wait_for_lock()
+            self.wait_for_lock()
         try:
             now = self._monotonic_ns() // 1_000_000
             log_now = self.catch_up.clock.now(now)
@@ -148,14 +125,15 @@ class Ledger:
                 counts.append(counts_of(self, read, subject, now, log_now))
             for subject in subjects:
                 subject.open += 1
-            return LocalAttempt(self, reads, counts, subjects, at=now)
+            revision = self.state.revision
+            return LocalAttempt(self, reads, counts, subjects, at=now, revision=revision)
         finally:
             self.lock.release()
 
     def permit(self, pending: Sequence[Pending], at: int) -> None:
         """An attempt was permitted; for `LocalAttempt`."""
         if not self.lock.acquire(False):  # noqa: FBT003 - as in `hit`
-            self._wait_for_lock()
+            self.wait_for_lock()
         try:
             for subject in pending:
                 self.outbox.permit(subject, at, self.state.resolution(subject.key.counter))
@@ -166,7 +144,7 @@ class Ledger:
     def deny(self, reads: Sequence[CounterRead], pending: Sequence[Pending], at: int) -> None:
         """An attempt was denied; for `LocalAttempt`."""
         if not self.lock.acquire(False):  # noqa: FBT003 - as in `hit`
-            self._wait_for_lock()
+            self.wait_for_lock()
         try:
             for read, subject in zip(reads, pending, strict=True):
                 if read.count_denied:
@@ -176,13 +154,6 @@ class Ledger:
                     self.outbox.withdraw(subject)
         finally:
             self.lock.release()
-
-    def refund(self, keys: Sequence[CounterKey], log_time: int) -> None:
-        """An attempt that is in the log was denied; for `StrictAttempt`."""
-        with self.lock:
-            for key in keys:
-                self.outbox.refund(key, log_time)
-            self.wake()
 
     # ── from the event loop's thread ─────────────────────────────────────────────────────────
 
@@ -262,7 +233,7 @@ class Ledger:
             self.reserver.fill(load)
             more = self.outbox.take_more(load)
         while more:
-            self._give_way()
+            self.give_way()
             with self.lock:
                 more = self.outbox.take_more(load)
         load.at = self.now()
@@ -305,7 +276,7 @@ class Ledger:
             with self.lock:
                 if next(slices, _DONE) is _DONE:
                     return
-            self._give_way()
+            self.give_way()
 
     def forget(self, writer: str, revision: int) -> None:
         """A writer's key was deleted."""
@@ -336,49 +307,19 @@ class Ledger:
     def freeze(self) -> Frozen:
         """The folded state as it is now; end it with `thaw`."""
         with self.lock:
-            return self.state.freeze()
+            return freeze(self.state)
 
     def thaw(self) -> None:
         """The frozen state has been read."""
         with self.lock:
-            self.state.thaw()
+            thaw(self.state)
 
     # ── the lock is held ─────────────────────────────────────────────────────────────────────
-
-    @property
-    def is_settled(self) -> bool:
-        """Whether the log has all that anybody is known to remember from before a store loss."""
-        if self.held is None and not self.state.restoration.awaited:
-            return True
-        log_time = self.catch_up.clock.now(self.now())
-        return self.held is None and self.state.restoration.over(log_time)
 
     def _check_key(self, key: CounterKey) -> None:
         # One that the log has is right, and most are.
         if key not in self.state.hot:
             check_key(key)
 
-    def wake(self) -> None:
-        """There is something to send."""
-        if self.idle:
-            self.idle = False
-            self._on_work()
-
-    # ── the lock is not held ─────────────────────────────────────────────────────────────────
-
-    def _wait_for_lock(self) -> None:
-        self._contended = True
-        self.lock.acquire()
-
-    def _give_way(self) -> None:
-        """Let threads in that wait for the lock.
-
-        Python's locks are not fair: who releases one and wants it again at once gets it.
-        """
-        if self._contended:
-            self._contended = False
-            time.sleep(_GIVEN_WAY_S)
-
 
 _DONE = object()
-_GIVEN_WAY_S = 0.0001

@@ -14,17 +14,14 @@ from asyncio import Future
 from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from formal_cluster.counters.books import Books
 from formal_cluster.counters.counting import counts_of
 from formal_cluster.counters.load import Load, Reservation, check_key
 from formal_cluster.counters.purse import Block, Purse, block_size, hits_left, life_ms
 from formal_cluster.counters.restoration import UNSETTLED
 from formal_cluster.errors import CountersUnavailable
 from formal_cluster.model import Count, CounterKey, CounterRead
-
-if TYPE_CHECKING:
-    from formal_cluster.counters.ledger import Ledger
 
 _SWEEP_EVERY_S = 0.1
 _FORGOTTEN = "the log had to be read anew before the hits asked for were seen in it; try again"
@@ -67,8 +64,8 @@ class ReservedAttempt:
 class Reserver:
     """Purses by subject, and the accesses that wait for tokens, first come first served."""
 
-    def __init__(self, ledger: Ledger, *, life_ms: int) -> None:
-        self._ledger = ledger
+    def __init__(self, books: Books, *, life_ms: int) -> None:
+        self._books = books
         self._life_ms = life_ms
         self._purses: dict[CounterKey, Purse] = {}
         self._queue: deque[Purse] = deque()
@@ -76,16 +73,16 @@ class Reserver:
         self._to_look_at: list[tuple[int, int, Purse]] = []
         self._numbers = itertools.count()
 
-    # ── the ledger's lock is held ────────────────────────────────────────────────────────────
+    # ── the lock is held ─────────────────────────────────────────────────────────────────────
 
     def fill(self, load: Load) -> None:
         """Put the blocks asked for into a batch, as large as they are worth it now."""
         waiting = Counter(
             read.key for waiter in self._waiters if not waiter.done.done() for read in waiter.reads
         )
-        ledger, now = self._ledger, self._ledger.now()
-        log_now = ledger.catch_up.clock.now(now)
-        writers = ledger.state.recent_writers()
+        books, now = self._books, self._books.now()
+        log_now = books.catch_up.clock.now(now)
+        writers = books.state.recent_writers()
         while self._queue and not load.full:
             purse = self._queue.popleft()
             read = purse.read
@@ -100,25 +97,25 @@ class Reserver:
                 load.add_block(Reservation(purse, size, purse.life, now))
             else:
                 purse.asked = False
-        ledger.outbox.blocks_due = bool(self._queue)
+        books.outbox.blocks_due = bool(self._queue)
 
     def grant(self, reservation: Reservation) -> None:
         """A block is about to be folded; what is before it in the log has been."""
-        purse, ledger = reservation.purse, self._ledger
-        now = ledger.now()
-        log_time = ledger.state.log_time
+        purse, books = reservation.purse, self._books
+        now = books.now()
+        log_time = books.state.log_time
         counts = self._counts(purse.read, now, log_time)
         block = Block(
             counts,
             size=reservation.size,
             kept=min(reservation.size, hits_left(purse.read, counts)),
-            date=ledger.state.dated(reservation.life),
+            date=books.state.dated(reservation.life),
             # Whoever waits is served now, at the block's own log time, however long it took.
             use_by=max(reservation.asked_at + reservation.life, now),
-            revision=ledger.state.revision,
+            revision=books.state.revision,
         )
         purse.asked = False
-        if self._purses.get(purse.key) is purse and ledger.is_settled:
+        if self._purses.get(purse.key) is purse and books.is_settled:
             purse.add(block)
         else:
             block.closed = True
@@ -126,7 +123,7 @@ class Reserver:
 
     def serve(self) -> None:
         """Blocks have been folded: give tokens to those who wait, and ask for what they lack."""
-        if not self._ledger.is_settled:
+        if not self._books.is_settled:
             self._fail_all(UNSETTLED)
         for _ in range(len(self._waiters)):
             waiter = self._waiters.popleft()
@@ -146,7 +143,7 @@ class Reserver:
         self._purses.clear()
         self._to_look_at.clear()
         self._queue.clear()
-        self._ledger.outbox.blocks_due = False
+        self._books.outbox.blocks_due = False
         self._fail_all(_FORGOTTEN)
 
     # ── from any thread ──────────────────────────────────────────────────────────────────────
@@ -157,12 +154,12 @@ class Reserver:
         Raises:
             InputError: A subject cannot be written to the log.
         """
-        ledger = self._ledger
-        with ledger.lock:
-            if not ledger.catch_up.done:
+        books = self._books
+        with books.lock:
+            if not books.catch_up.done:
                 return None
             for read in reads:
-                self._purse(read).note_demand(ledger.now())
+                self._purse(read).note_demand(books.now())
             return self._take(reads)
 
     async def wait(self, reads: Sequence[CounterRead], *, deadline_s: float) -> ReservedAttempt:
@@ -171,7 +168,7 @@ class Reserver:
         Raises: as `LogCounters.attempt_reserved`.
         """
         waiter = _Waiter(reads, asyncio.get_running_loop().create_future())
-        with self._ledger.lock:
+        with self._books.lock:
             attempt = self._take(reads, waiter)
         if attempt is not None:
             return attempt
@@ -187,7 +184,7 @@ class Reserver:
 
     def give_back(self, reads: Sequence[CounterRead], blocks: Sequence[Block]) -> None:
         """An access was denied; for `ReservedAttempt`."""
-        with self._ledger.lock:
+        with self._books.lock:
             for read, block in zip(reads, blocks, strict=True):
                 if not read.count_denied:
                     block.taken -= 1
@@ -195,7 +192,7 @@ class Reserver:
 
     def take_all_back(self) -> None:
         """Before the instance stops: what is not spent is for the others."""
-        with self._ledger.lock:
+        with self._books.lock:
             for purse in self._purses.values():
                 for block in purse.close():
                     self._take_back(purse.key, block)
@@ -206,7 +203,7 @@ class Reserver:
         while True:
             await asyncio.sleep(_SWEEP_EVERY_S)
             if self._to_look_at:
-                with self._ledger.lock:
+                with self._books.lock:
                     self._sweep()
 
     # ── within ───────────────────────────────────────────────────────────────────────────────
@@ -215,8 +212,8 @@ class Reserver:
         self, reads: Sequence[CounterRead], waiter: _Waiter | None = None
     ) -> ReservedAttempt | None:
         """Tokens for all reads; if some lack, they are asked for and `waiter` waits."""
-        now = self._ledger.now()
-        log_now = self._ledger.catch_up.clock.now(now)
+        now = self._books.now()
+        log_now = self._books.catch_up.clock.now(now)
         purses = [self._purse(read) for read in reads]
         found = [purse.find(log_now, now) for purse in purses]
         blocks = [block for block in found if block is not None]
@@ -234,8 +231,8 @@ class Reserver:
         return attempt
 
     def _counts(self, read: CounterRead, now: int, log_now: int) -> list[Count]:
-        pending = self._ledger.outbox.pending.get(read.key)
-        return counts_of(self._ledger, read, pending, now, log_now)
+        pending = self._books.outbox.pending.get(read.key)
+        return counts_of(self._books, read, pending, now, log_now)
 
     def _purse(self, read: CounterRead) -> Purse:
         purse = self._purses.get(read.key)
@@ -255,18 +252,18 @@ class Reserver:
         if not purse.asked:
             purse.asked = True
             self._queue.append(purse)
-            self._ledger.outbox.blocks_due = True
-            self._ledger.wake()
+            self._books.outbox.blocks_due = True
+            self._books.wake()
 
     def _take_back(self, key: CounterKey, block: Block) -> None:
         hits = block.release()
         if hits:
-            self._ledger.outbox.refund(key, block.date, hits)
-            self._ledger.wake()
+            self._books.outbox.refund(key, block.date, hits)
+            self._books.wake()
 
     def _sweep(self) -> None:
-        now = self._ledger.now()
-        log_now = self._ledger.catch_up.clock.now(now)
+        now = self._books.now()
+        log_now = self._books.catch_up.clock.now(now)
         due = self._to_look_at
         while due and due[0][0] <= now:
             _, _, purse = heapq.heappop(due)
@@ -281,7 +278,7 @@ class Reserver:
 
     def _look_later(self, purse: Purse) -> None:
         """Each purse is looked at again once its first block has expired, so about once a life."""
-        now = self._ledger.now()
+        now = self._books.now()
         at = max(purse.next_expiry(now), now + 1)
         heapq.heappush(self._to_look_at, (at, next(self._numbers), purse))
 
