@@ -8,6 +8,7 @@ on to use what it has installed.
 
 from __future__ import annotations
 
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,9 +103,11 @@ def test_what_is_built_is_complete_and_describes_itself(wheelhouse: Wheelhouse):
 
 def test_a_file_that_is_not_ours_is_noticed(wheelhouse: Wheelhouse, tmp_path: Path):
     environment = Environment(tmp_path / "venv")
-    environment.install("--constraints", wheelhouse.constraints, "formal-cluster")
-    [model] = environment.directory.glob("lib/*/site-packages/formal_cluster/model.py")
-    model.write_text("")
     wheels = [each.wheel for each in wheelhouse.built]
+    [packages] = environment.directory.glob("lib/*/site-packages")
+    zipfile.ZipFile(wheels[0]).extractall(packages)
+    assert [] == list(environment.foreign_files(wheels))
+    [types] = packages.glob("*/py.typed")
+    types.write_text("partial\n")
     [complaint] = environment.foreign_files(wheels)
-    assert complaint.startswith("formal_cluster/model.py is not the one of formal_cluster-")
+    assert f"{types.parent.name}/py.typed is not the one of {wheels[0].name}" == complaint
