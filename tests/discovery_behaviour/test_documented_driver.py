@@ -1,5 +1,6 @@
 """The driver of docs/write-a-discovery-driver.md works as it stands there."""
 
+import ast
 import asyncio
 import importlib
 import json
@@ -21,7 +22,8 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "write-a-discovery-driver.md"
 
 @pytest.fixture
 def plugin(tmp_path, monkeypatch):
-    code = re.search(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)[1]
+    pattern = r'```python title="plugin.py"\n(.*?)```'
+    code = re.search(pattern, DOCUMENT.read_text(), re.DOTALL)[1]
     (tmp_path / "documented_driver.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
     yield importlib.import_module("documented_driver")
@@ -49,6 +51,25 @@ def create(plugin, listing):
         return plugin.create_discovery(settings, context)
 
     return create
+
+
+def test_it_has_fewer_than_forty_lines_of_code(plugin):
+    tree = ast.parse(Path(plugin.__file__).read_text())
+    lines = set()
+    for node in ast.walk(tree):
+        is_docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        if isinstance(node, ast.stmt) and not is_docstring:
+            ends = node.body[0].lineno if hasattr(node, "body") else node.end_lineno + 1
+            lines |= set(range(node.lineno, ends))
+        if isinstance(node, ast.FunctionDef):
+            lines |= {decorator.lineno for decorator in node.decorator_list}
+    imports = {
+        line
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for line in range(node.lineno, node.end_lineno + 1)
+    }
+    assert 0 < len(lines - imports) < 40
 
 
 async def test_it_sees_what_is_listed_and_that_it_runs(create, listing):
