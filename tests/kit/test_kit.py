@@ -98,7 +98,7 @@ def test_a_project_is_updated_with_the_template_and_keeps_what_is_its_own(
     project = own_template.copy("discovery", tmp_path / "project", driver="mine")
     (project / "CHANGELOG.md").write_text("# Changelog\n\nMine.\n")
     commit(project, "begin")
-    ignored = own_template.directory / "templates" / "shared" / "gitignore"
+    ignored = own_template.directory / "templates" / "shared" / "gitignore.jinja"
     ignored.write_text(f"{ignored.read_text()}*.orig\n")
     own_template.release("v0.2.0")
 
