@@ -11,7 +11,7 @@ UV_NEEDS := $(if $(shell command -v uv;),,python3-venv)
 unexport VIRTUAL_ENV
 
 .PHONY: help setup check test test-pythons simulate failover-report exactness conformance conformance-zoo
-.PHONY: demo bench docs release-check clean
+.PHONY: demo bench docs kit-check release-check clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ conformance: setup ## try all drivers in full (QUICK=--quick: quickly); reports 
 
 conformance-zoo: setup ## does the suite notice? Twenty runs of each wrong driver; writes the tables
 	$(BIN)/python -m formal_cluster_conformance.zoo --runs 20 --write docs/conformance.md
+
+kit-check: setup ## the plugin templates: make projects of them, install them, run their own checks
+	$(BIN)/pytest -n 2 tests/kit/kit_check.py
 
 demo: ## three clustered proxies limit one user together; one is killed and comes back
 	@tools/install-system-packages $(UV_NEEDS) etcd

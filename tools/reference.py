@@ -1,21 +1,24 @@
-"""Writes the reference pages that follow from the code: settings, commands, Python.
+"""Writes the reference pages that follow from the code: settings, commands, Python, plugin API.
 
 `make docs` runs it, and a test compares what is committed with what it would write.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import enum
 import inspect
 import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any, ForwardRef
 
 import click
 from pydantic import BaseModel
 
-from formal_cluster import errors, model, protocols, status
+from formal_cluster import errors, hookspecs, model, protocols, status
 from formal_cluster.cli import main
 from formal_cluster.cluster import Cluster
 from formal_cluster.plugins import PluginManager, PluginStatus
@@ -28,7 +31,12 @@ _HEADER = "<!-- Written by tools/reference.py from the code; `make docs` writes 
 
 def pages() -> dict[str, str]:
     """The text of each page, by file name."""
-    parts = {"settings.md": _settings(), "cli.md": _cli(), "python.md": _python()}
+    parts = {
+        "settings.md": _settings(),
+        "cli.md": _cli(),
+        "python.md": _python(),
+        "plugin-api.md": _plugin_api(),
+    }
     return {name: "\n".join([_HEADER, *lines]).rstrip() + "\n" for name, lines in parts.items()}
 
 
@@ -186,16 +194,15 @@ _VALUES = (
     model.CountersStatus,
     protocols.JournalEntry,
 )
-_ENUMS = (model.Stage, model.ClusterState, model.StoreState, model.Role, model.Grade)
+_NAMES = (model.Stage, model.ClusterState, model.StoreState, model.Role, model.Grade)
 
 
 def _python() -> Iterator[str]:
     yield from ("# Python", "", "```python", "from formal_cluster import Cluster", "```", "")
     yield from ("## Cluster", "", _markdown(Cluster.__doc__), "")
     for name, attribute in vars(Cluster).items():
-        if name.startswith("_") and name != "__aenter__":
-            continue
-        yield from _member(name, attribute)
+        if not name.startswith("_") or name == "__aenter__":
+            yield from _member(name, attribute)
     yield from ("## Values", "")
     for value in _VALUES:
         yield from (f"### {value.__name__}", "", _markdown(value.__doc__), "")
@@ -208,25 +215,113 @@ def _python() -> Iterator[str]:
                 yield f"| `{name}` (property) | `{_returns(attribute)}`: {text} |"
         yield ""
     yield from ("## Names", "", 'Each is a string: `Stage.PRE_REQUEST == "pre_request"`.', "")
-    for enum in _ENUMS:
-        values = ", ".join(f"`{each.value}`" for each in enum)
-        yield f"- `{enum.__name__}`: {values}"
+    for names in _NAMES:
+        values = ", ".join(f"`{each.value}`" for each in names)
+        yield f"- `{names.__name__}`: {values}"
     tree = inspect.getdoc(errors) or ""
     yield from ("", "## Errors", "", "```text", tree.partition("\n\n")[2], "```")
 
 
-def _member(name: str, attribute: Any) -> Iterator[str]:
+# ── plugin API ───────────────────────────────────────────────────────────────────────────────
+
+_PLUGIN_API = f"""\
+# The plugin API, version {hookspecs.API_VERSION}
+
+What a plugin implements, takes, returns and raises: everything that is public in
+`formal_cluster.hookspecs`, `protocols`, `model` and `errors`. How it is used:
+[write a plugin](../write-a-plugin.md). What may change in it, and when:
+[versions of the plugin API](../plugin-api-versions.md).
+"""
+
+
+def _plugin_api() -> Iterator[str]:
+    yield from (_PLUGIN_API, "## Hooks", "", "From `formal_cluster.hookspecs`.", "")
+    for family in hookspecs.FAMILIES.values():
+        yield from (f"### Family `{family.name}`: entry-point group `{family.group}`", "")
+        for hook in (family.settings_hook, family.create_hook):
+            function = getattr(family.spec, hook)
+            yield f"- `{hook}{_signature(function)}`: {_markdown(function.__doc__)}"
+        yield ""
+    yield from ("## What core hands to a plugin", "")
+    yield from _fields(hookspecs)
+    yield from _protocols()
+    yield from ("## Values", "", "From `formal_cluster.model`.", "")
+    for module in (model, protocols):
+        yield from _fields(module)
+    yield from ("## Names", "", "From `formal_cluster.model`. Each is a string.", "")
+    for names in _public(model):
+        if issubclass(names, enum.Enum):
+            values = ", ".join(f"`{each.value}`" for each in names)
+            yield from (f"### {names.__name__}", "", _markdown(names.__doc__), "", values, "")
+    yield from ("## Errors", "", "From `formal_cluster.errors`.", "")
+    for error in _public(errors):
+        parent = error.__bases__[0].__name__
+        yield from (f"### {error.__name__}({parent})", "", _markdown(error.__doc__), "")
+
+
+def _protocols() -> Iterator[str]:
+    yield from ("## Protocols", "", "From `formal_cluster.protocols`. Nothing is inherited.", "")
+    for protocol in _public(protocols):
+        if getattr(protocol, "_is_protocol", False):
+            yield from (f"### {protocol.__name__}", "", _markdown(protocol.__doc__), "")
+            for name, attribute in vars(protocol).items():
+                if not name.startswith("_"):
+                    yield from _member(name, attribute, level="####")
+
+
+def _fields(module: ModuleType) -> Iterator[str]:
+    """The value types of a module, field by field, and pydantic base classes."""
+    for value in _public(module):
+        if issubclass(value, BaseModel):
+            yield from (f"### {value.__name__}", "", _markdown(value.__doc__), "")
+            for name, attribute in vars(value).items():
+                if isinstance(attribute, property):
+                    yield from _member(name, attribute, level="####")
+        elif defaults := _defaults(value):
+            yield from (f"### {value.__name__}", "", _markdown(value.__doc__), "")
+            yield from ("| field | type | default |", "|---|---|---|")
+            for name, default in defaults.items():
+                shown = "*required*" if default is dataclasses.MISSING else f"`{default}`"
+                annotation = _annotation(inspect.get_annotations(value)[name])
+                yield f"| `{name}` | `{annotation}` | {_cell(shown)} |"
+            yield ""
+
+
+def _defaults(value: type) -> dict[str, object]:
+    """The fields of a dataclass or named tuple and what they are if nobody says."""
+    if dataclasses.is_dataclass(value):
+        return {field.name: field.default for field in dataclasses.fields(value)}
+    given: dict[str, object] = getattr(value, "_field_defaults", {})
+    names: tuple[str, ...] = getattr(value, "_fields", ())
+    return {name: given.get(name, dataclasses.MISSING) for name in names}
+
+
+def _public(module: ModuleType) -> list[type]:
+    """The public classes of a module, those that it passes on included, in their order."""
+    ours = [each for each in vars(module).items() if inspect.isclass(each[1])]
+    passed_on = {module.__name__}
+    if module is model:
+        passed_on.add("formal_cluster.counts")
+    return [
+        each for name, each in ours if not name.startswith("_") and each.__module__ in passed_on
+    ]
+
+
+def _signature(function: Any) -> str:
+    signature = re.sub(r"<[^<>]* at 0x\w+>", "…", str(inspect.signature(function)))
+    return re.sub(r"\((self|cls)(, )?", "(", signature).replace("'", "")
+
+
+def _member(name: str, attribute: Any, level: str = "###") -> Iterator[str]:
     if isinstance(attribute, property):
         title, doc = f"{name}: {_returns(attribute)}", attribute.__doc__
     else:
         function = getattr(attribute, "__func__", attribute)
-        signature = re.sub(r"<[^<>]* at 0x\w+>", "…", str(inspect.signature(function)))
-        shown = re.sub(r"\((self|cls)(, )?", "(", signature).replace("'", "")
         prefix = "async " if inspect.iscoroutinefunction(function) else ""
-        title, doc = f"{prefix}{name}{shown}", function.__doc__
+        title, doc = f"{prefix}{name}{_signature(function)}", function.__doc__
     if name == "__aenter__":
         title = "async with Cluster(…) as cluster"
-    yield from (f"### `{title}`", "", _markdown(doc), "")
+    yield from (f"{level} `{title}`", "", _markdown(doc), "")
 
 
 def _returns(attribute: property) -> str:

@@ -1,5 +1,6 @@
 """The driver of docs/write-a-discovery-driver.md works as it stands there."""
 
+import ast
 import asyncio
 import importlib
 import json
@@ -21,7 +22,8 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "write-a-discovery-driver.md"
 
 @pytest.fixture
 def plugin(tmp_path, monkeypatch):
-    code = re.search(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)[1]
+    pattern = r'```python title="plugin.py"\n(.*?)```'
+    code = re.search(pattern, DOCUMENT.read_text(), re.DOTALL)[1]
     (tmp_path / "documented_driver.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
     yield importlib.import_module("documented_driver")
@@ -49,6 +51,20 @@ def create(plugin, listing):
         return plugin.create_discovery(settings, context)
 
     return create
+
+
+def test_it_has_fewer_than_forty_lines_of_code(plugin):
+    """Imports and docstrings aside."""
+    text = Path(plugin.__file__).read_text()
+    aside = {
+        line
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+        for line in range(node.lineno, node.end_lineno + 1)
+    }
+    lines = enumerate(text.splitlines(), start=1)
+    assert 20 < sum(number not in aside and line != "" for number, line in lines) < 40
 
 
 async def test_it_sees_what_is_listed_and_that_it_runs(create, listing):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import json
 import re
 import runpy
@@ -14,7 +15,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from pydantic import BaseModel
 
-from formal_cluster import Cluster
+from formal_cluster import Cluster, errors, hookspecs, model, protocols
 from formal_cluster.counters.pacing import batch_interval_s
 from formal_cluster.counters.settings import LogCountersSettings
 from formal_cluster.model import Member, Role
@@ -39,10 +40,23 @@ OF_STATUS_DOCUMENTS = {"store.last_error", "store.warnings"}
 # ── generated pages ──────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("name", ["cli.md", "python.md", "settings.md"])
+@pytest.mark.parametrize("name", ["cli.md", "plugin-api.md", "python.md", "settings.md"])
 def test_the_generated_pages_are_what_would_be_generated_now(name):
     written = runpy.run_path(str(ROOT / "tools" / "reference.py"))["pages"]()
     assert written[name] == (REFERENCE / name).read_text(), "run `make docs` and commit the page"
+
+
+@pytest.mark.parametrize("module", [hookspecs, protocols, model, errors], ids=lambda m: m.__name__)
+def test_every_public_class_of_the_contract_is_in_the_reference_of_the_plugin_api(module):
+    headings = re.findall(r"^### (\w+)", (REFERENCE / "plugin-api.md").read_text(), re.MULTILINE)
+    specs = {family.spec for family in hookspecs.FAMILIES.values()}  # shown hook by hook
+    public = {
+        name
+        for name, value in vars(module).items()
+        if inspect.isclass(value) and value not in specs and not name.startswith("_")
+        if value.__module__ in (module.__name__, "formal_cluster.counts")
+    }
+    assert set() == public - set(headings)
 
 
 # ── settings ─────────────────────────────────────────────────────────────────────────────────
@@ -82,7 +96,8 @@ def test_every_setting_that_a_page_names_exists(page, settings_keys):
     text = page.read_text()
     sections = "|".join(Settings.model_fields)
     named = set(re.findall(rf"`((?:{sections})(?:\.[a-z0-9_-]+)+)(?: = [^`]+)?`", text))
-    assert set() == named - settings_keys - OF_STATUS_DOCUMENTS
+    files = {name for name in named if name.endswith(".py")}
+    assert set() == named - files - settings_keys - OF_STATUS_DOCUMENTS
     variables = set(re.findall(r"\bFORMAL_CLUSTER_[A-Z][A-Z0-9_]*[A-Z0-9]\b", text))
     known = {variable_name(key.split(".")) for key in settings_keys}
     assert set() == variables - known - {"FORMAL_CLUSTER_CONFIG"}

@@ -27,8 +27,9 @@ Rules, checked when the plugin is registered:
 
 A plugin may also bring subcommands of `formal-cluster`: see `plugins/commands.py`.
 
-Versioning: a new optional argument, hook or Protocol method with a default is not a new version. A
-change that existing drivers would notice is; it gets the groups `….v2` next to `….v1`.
+Versioning: hooks and Protocols do not change within a version. New things come as fields of a
+context that have a default, as Protocols that a driver may also implement, and as capabilities. A
+change that existing drivers would notice gets the groups `….v2` next to `….v1`.
 """
 
 from __future__ import annotations
