@@ -1,12 +1,17 @@
 """The Redis store does what every store does, and what only it and few others do."""
 
+import dataclasses
+
 import pytest
 
 from formal_cluster_conformance.pytest_plugin import conformance_of
+from formal_cluster_store_redis_test.conformance import KEEPS
 
 pytestmark = pytest.mark.redis
 
-test_contract = conformance_of("redis-test", "state")
+SLOW_MACHINE = dataclasses.replace(KEEPS, ttl_slack_s=30.0, recovery_s=60.0)
+
+test_contract = conformance_of(SLOW_MACHINE, "state")
 
 
 @pytest.mark.parametrize("ttl", [0, -1.0])

@@ -22,8 +22,12 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 if TYPE_CHECKING:
+    from formal_cluster_conformance.declaration import StoreDeclaration
+    from formal_cluster_conformance.discovery.declaration import DiscoveryDeclaration
     from formal_cluster_conformance.results import Outcome
     from formal_cluster_conformance.running import Run
+
+    Declaration = str | StoreDeclaration | DiscoveryDeclaration
 
 _MOST_SEEDS = 2**32
 _SECONDS_BESIDES = 60
@@ -48,7 +52,9 @@ def pytest_configure(config: pytest.Config) -> None:
 class _Session:
     """One declaration's rules, tried one by one, on an event loop that lasts for all of them."""
 
-    def __init__(self, name: str, profiles: tuple[str, ...], config: pytest.Config) -> None:
+    def __init__(
+        self, declaration: Declaration, profiles: tuple[str, ...], config: pytest.Config
+    ) -> None:
         from formal_cluster_conformance.find import find
         from formal_cluster_conformance.running import run_of
 
@@ -57,7 +63,9 @@ class _Session:
         self.profiles = profiles
         self.directory: Path | None = config.getoption("--conformance-report")
         self.run: Run = run_of(
-            find(name), seed=seed, quick=not config.getoption("--conformance-full")
+            find(declaration) if isinstance(declaration, str) else declaration,
+            seed=seed,
+            quick=not config.getoption("--conformance-full"),
         )
         self.outcomes: dict[str, Outcome] = {}
         self._runner = asyncio.Runner()
@@ -85,25 +93,25 @@ class _Session:
 @pytest.fixture(scope="module")
 def conformance_sessions(
     request: pytest.FixtureRequest,
-) -> Iterator[Callable[[str, tuple[str, ...]], _Session]]:
+) -> Iterator[Callable[[Declaration, tuple[str, ...]], _Session]]:
     """The sessions of a module's tests, by declaration and profiles."""
-    sessions: dict[tuple[str, tuple[str, ...]], _Session] = {}
+    sessions: dict[tuple[Declaration, tuple[str, ...]], _Session] = {}
 
-    def session(name: str, profiles: tuple[str, ...]) -> _Session:
-        if (name, profiles) not in sessions:
-            sessions[name, profiles] = _Session(name, profiles, request.config)
-        return sessions[name, profiles]
+    def session(declaration: Declaration, profiles: tuple[str, ...]) -> _Session:
+        if (declaration, profiles) not in sessions:
+            sessions[declaration, profiles] = _Session(declaration, profiles, request.config)
+        return sessions[declaration, profiles]
 
     yield session
     for each in sessions.values():
         each.close()
 
 
-def conformance_of(declaration: str, *profiles: str) -> Callable[..., None]:
+def conformance_of(declaration: Declaration, *profiles: str) -> Callable[..., None]:
     """A test function with one case for each rule of the profiles.
 
     Args:
-        declaration: Its name, or `package.module:attribute`.
+        declaration: Its name, or `package.module:attribute`, or itself.
         profiles: Default: every profile for stores.
     """
     from formal_cluster_conformance.rules import PROFILES_OF, Profile, catalogue

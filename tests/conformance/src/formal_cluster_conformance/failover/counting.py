@@ -31,6 +31,8 @@ _LIMIT: Final = 5
 _DEADLINE_S: Final = 0.5
 _HITS_PER_SUBJECT: Final = 20
 _SUBJECTS: Final = 5
+_LOAD_S: Final = 30.0
+"""How long it may take on a busy machine until there were so many subjects."""
 
 
 class Grade(enum.StrEnum):
@@ -117,7 +119,11 @@ async def _play(bed: Bed, fault: Fault) -> dict[Grade, _Tally]:
                         faulty = False
                     for each in counters:
                         await _recovered(each, bed)
-                    await held(0.5, lambda: all(len(t.admitted) >= _SUBJECTS for t in all_tallies))
+                    await held(
+                        0.5,
+                        lambda: all(len(tally.admitted) >= _SUBJECTS for tally in all_tallies),
+                        most_s=_LOAD_S,
+                    )
             finally:
                 running = False
         for grade, tally in tallies.items():

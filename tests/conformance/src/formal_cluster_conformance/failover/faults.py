@@ -15,19 +15,19 @@ from formal_cluster_conformance.results import Undecided
 from formal_cluster_conformance.site import Site
 
 _DELAY_S: Final = 0.1
-_LONGEST: Final = 6
+_LONGEST_S: Final = 10.0
 _LOOK_S: Final = 0.05
 
 
-async def held(seconds: float, enough: Callable[[], bool]) -> None:
-    """Wait while a fault is in force: so long, and up to six times that for enough to happen.
+async def held(seconds: float, enough: Callable[[], bool], *, most_s: float = _LONGEST_S) -> None:
+    """Wait while a fault is in force: so long, and up to `most_s` for enough to happen.
 
     A machine that has other work would else see a fault that next to nothing met.
     """
     now = asyncio.get_running_loop().time
     begun = now()
     await asyncio.sleep(seconds)
-    while not enough() and now() < begun + _LONGEST * seconds:
+    while not enough() and now() < begun + most_s:
         await asyncio.sleep(_LOOK_S)
 
 
