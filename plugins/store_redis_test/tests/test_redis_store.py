@@ -1,15 +1,27 @@
 """The Redis store does what every store does, and what only it and few others do."""
 
 import dataclasses
+import functools
 
 import pytest
 
 from formal_cluster_conformance.pytest_plugin import conformance_of
-from formal_cluster_store_redis_test.conformance import KEEPS
+from formal_cluster_store_redis_test import conformance
+from formal_cluster_store_redis_test.settings import RedisTestSettings
 
 pytestmark = pytest.mark.redis
 
-SLOW_MACHINE = dataclasses.replace(KEEPS, ttl_slack_s=30.0, recovery_s=60.0)
+SLOW_MACHINE = dataclasses.replace(conformance.KEEPS, ttl_slack_s=30.0, recovery_s=60.0)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _patience():
+    """Answers may take as long as they do on a machine with other work."""
+    with pytest.MonkeyPatch.context() as patch:
+        patient = functools.partial(RedisTestSettings, timeout_s=20.0)
+        patch.setattr(conformance, "RedisTestSettings", patient)
+        yield
+
 
 test_contract = conformance_of(SLOW_MACHINE, "state")
 

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from formal_cluster.errors import Unavailable
 from formal_cluster.model import Capability
 from formal_cluster_conformance import bed, rules, tampering
 from formal_cluster_conformance.declaration import Fault
@@ -241,3 +242,19 @@ def test_what_an_authors_pytest_leaves_out_is_listed(report_of_a_hollow_run):
 
 def test_a_green_pytest_does_not_make_a_hollow_run_better_than_partial(report_of_a_hollow_run):
     assert {"state": "partial"} == report_of_a_hollow_run["levels"]
+
+
+async def test_a_store_that_is_away_in_the_middle_of_a_sequence_is_no_wrong_one():
+    class AwayNowAndThen(Healthy):
+        calls = 0
+
+        async def put(self, *arguments, **options):
+            self.calls += 1
+            if self.calls % 40 == 39:
+                raise Unavailable("the machine has other work")
+            return await super().put(*arguments, **options)
+
+    outcome = outcome_of(await tried(declare(AwayNowAndThen, 1), "ST-SEQ"), "ST-SEQ-01")
+
+    assert Status.INCONCLUSIVE is outcome.status
+    assert "the machine has other work" in outcome.detail
