@@ -243,7 +243,7 @@ class Site:
             return action
 
     async def until(
-        self, what: str, condition: Callable[[], Awaitable[bool]], within_s: float = 150
+        self, what: str, condition: Callable[[], Awaitable[bool]], within_s: float = 300
     ) -> None:
         """Poll a condition. Instances that do not answer count as no."""
         began = time.monotonic()

@@ -22,7 +22,7 @@ import yaml
 from formal_cluster_conformance.ecs import EcsServer, EcsTask, EcsWorld, TaskMetadataServer
 from formal_cluster_conformance.k8s import ApiServer, World, credentials
 
-pytestmark = [pytest.mark.etcd, pytest.mark.slow, pytest.mark.timeout(500)]
+pytestmark = [pytest.mark.etcd, pytest.mark.slow, pytest.mark.timeout(900)]
 
 LIMIT = 5
 DOCUMENT = Path(__file__).parents[2] / "docs" / "run-on-kubernetes.md"

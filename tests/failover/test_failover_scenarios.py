@@ -17,7 +17,7 @@ from formal_cluster_failover.scenarios import ALL
 SOURCE = Path(__file__).parent / "src"
 QUICK = [scenario.name for scenario in ALL if scenario.quick]
 
-pytestmark = [pytest.mark.etcd, pytest.mark.slow, pytest.mark.timeout(500)]
+pytestmark = [pytest.mark.etcd, pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.mark.parametrize("name", QUICK)

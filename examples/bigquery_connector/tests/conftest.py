@@ -51,7 +51,9 @@ async def serve() -> AsyncIterator[Callable[..., Any]]:
     with contextlib.ExitStack() as listeners:
 
         async def start(app: Starlette) -> str:
-            config = uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1)
+            config = uvicorn.Config(
+                app, log_config=None, timeout_graceful_shutdown=1, timeout_keep_alive=75
+            )
             server = uvicorn.Server(config)
             listener = listeners.enter_context(socket.create_server(("127.0.0.1", 0)))
             task = asyncio.create_task(server.serve([listener]))

@@ -99,6 +99,7 @@ async def connector(moto_url) -> AsyncIterator[Callable[..., Any]]:
                 server_header=False,
                 date_header=False,
                 timeout_graceful_shutdown=1,
+                timeout_keep_alive=75,
             )
         )
         listener = listeners.enter_context(socket.create_server(("127.0.0.1", 0)))

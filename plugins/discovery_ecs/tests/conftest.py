@@ -6,6 +6,7 @@ import pytest
 
 from formal_cluster.hookspecs import DiscoveryContext
 from formal_cluster_conformance.ecs import EcsServer, EcsWorld, TaskMetadataServer
+from formal_cluster_discovery_ecs import sdk
 from formal_cluster_discovery_ecs.ecs import EcsDiscovery
 from formal_cluster_discovery_ecs.metadata_endpoint import MetadataEndpoint
 from formal_cluster_discovery_ecs.settings import EcsSettings
@@ -23,6 +24,13 @@ def aws_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     for variable in ("AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_SESSION_TOKEN"):
         monkeypatch.delenv(variable, raising=False)
+
+
+@pytest.fixture
+def patient_sdk(monkeypatch):
+    """An SDK that repeats no call because this machine is slow: for tests that count calls."""
+    monkeypatch.setattr(sdk, "_CONNECT_TIMEOUT_S", 50.0)
+    monkeypatch.setattr(sdk, "_READ_TIMEOUT_S", 50.0)
 
 
 @pytest.fixture

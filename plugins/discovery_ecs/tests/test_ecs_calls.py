@@ -1,11 +1,14 @@
 """What a look costs, and what it is allowed to ask."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from formal_cluster_discovery_ecs.pacing import calls_per_look, interval_s
 
 SERVICE = "connector"
+
+pytestmark = pytest.mark.usefixtures("patient_sdk")
 
 
 async def test_nothing_but_list_tasks_and_describe_tasks_is_ever_called(world, ecs, create, me):

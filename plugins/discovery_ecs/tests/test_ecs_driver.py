@@ -11,6 +11,8 @@ from formal_cluster.model import Instance, InstanceState
 
 SERVICE = "connector"
 
+pytestmark = pytest.mark.usefixtures("patient_sdk")
+
 
 @pytest.fixture
 def peer(world):

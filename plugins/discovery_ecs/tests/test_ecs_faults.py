@@ -17,6 +17,7 @@ SERVICE = "connector"
 TARGET = Target("eu-central-1", "connectors", None, "connector", "connector")
 
 
+@pytest.mark.usefixtures("patient_sdk")
 async def test_throttling_is_waited_out(ecs, create, me):
     ecs.throttle(times=1)
 

@@ -57,7 +57,12 @@ def build_app(
         users: User by bearer token.
         default_location: Where a job is that is asked for without a location.
     """
-    client = httpx.AsyncClient(trust_env=False)
+    # An idle connection is given up before the other side does: a request that is sent on one
+    # that is just being closed fails.
+    client = httpx.AsyncClient(
+        trust_env=False,
+        limits=httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=1),
+    )
     proxy = _Proxy(cluster, Upstream(upstream, client), users, default_location)
 
     @contextlib.asynccontextmanager
@@ -287,6 +292,7 @@ def main(
         server_header=False,
         date_header=False,
         timeout_graceful_shutdown=5,
+        timeout_keep_alive=75,  # longer than load balancers and clients do
     )
 
 

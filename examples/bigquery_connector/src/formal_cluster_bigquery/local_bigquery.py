@@ -224,7 +224,9 @@ async def _answer_error(_request: Request, error: Exception) -> Response:
 @click.option("--port", type=int, default=9060, show_default=True)
 def main(*, host: str, port: int) -> None:
     """Run the stand-in until SIGTERM or Ctrl-C."""
-    uvicorn.run(LocalBigQuery().app(), host=host, port=port, log_level="warning")
+    uvicorn.run(
+        LocalBigQuery().app(), host=host, port=port, log_level="warning", timeout_keep_alive=75
+    )
 
 
 if __name__ == "__main__":

@@ -52,7 +52,12 @@ def build_app(
             and not from the signature.
         own_names: Host names, besides IP addresses, that requests may be sent to.
     """
-    client = httpx.AsyncClient(trust_env=False)
+    # An idle connection is given up before the other side does: a request that is sent on one
+    # that is just being closed fails.
+    client = httpx.AsyncClient(
+        trust_env=False,
+        limits=httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=1),
+    )
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncGenerator[None, None]:
@@ -198,6 +203,7 @@ def main(
         server_header=False,
         date_header=False,
         timeout_graceful_shutdown=5,
+        timeout_keep_alive=75,  # longer than load balancers and clients do
     )
 
 

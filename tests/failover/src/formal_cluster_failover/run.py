@@ -199,7 +199,7 @@ class Run:
         *,
         voters: int,
         learners: int = 0,
-        within_s: float = 90,
+        within_s: float = 240,
     ) -> None:
         """Wait until all of these are clustered and see so many healthy members."""
 
@@ -216,7 +216,7 @@ class Run:
         await self.until(f"{voters} voters, {learners} learners", all_see_them, within_s)
 
     async def until_member(
-        self, instance: Instance, seen_by: Iterable[Instance], within_s: float = 90
+        self, instance: Instance, seen_by: Iterable[Instance], within_s: float = 240
     ) -> None:
         """Wait until an instance is a synced member in the eyes of all of these."""
 
@@ -290,7 +290,7 @@ class Run:
                 and len({body["counters"]["revision"] for body in bodies}) == 1
             )
 
-        await self.until("all instances have the same counters", settled, within_s=90)
+        await self.until("all instances have the same counters", settled, within_s=240)
         history = self.recorder.history
         acknowledged = judgement.acknowledged(history)
         doubtful = judgement.doubts(history, {i.name: i.gone for i in self.service.instances})
