@@ -1,0 +1,45 @@
+"""docs/run-on-machines.md: three machines form a cluster, two are lost, one goes on, all return."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.etcd, pytest.mark.slow, pytest.mark.timeout(400)]
+
+UNIT = Path(__file__).parents[3] / "deploy/systemd/formal-cluster.service"
+
+
+def test_the_machines_form_a_cluster_and_outlive_the_loss_of_two(walk, machines, policy):
+    a, b, c = everyone = machines.three()
+    replaced = {"10.0.0.": machines.subnet, "/opt/formal-cluster/bin/": ""}
+    with walk("docs/run-on-machines.md", replaced) as page:
+        file = page.take("[discovery]\n")
+        unit = page.adapted(UNIT.read_text())
+        start = re.search(r"^ExecStart=(.*)$", unit, re.MULTILINE).group(1)
+        environment = re.findall(r"^Environment=(.*)$", unit, re.MULTILINE)
+        for machine in everyone:
+            machine.roots = ("/etc/formal-cluster", "/var/lib/formal-cluster")
+            machine.write("/etc/formal-cluster/config.toml", file)
+            machine.write("/etc/formal-cluster/policies/bucket.rego", policy)
+            machine.start(f"env {' '.join(environment)} {start}")
+        for machine in everyone:
+            machine.until_clustered(voters=3)
+
+        status, discover = page.take("formal-cluster status").splitlines()
+        assert "clustered" in a.run(status)
+        assert "b" in a.run(discover)
+
+        a.kill()
+        b.kill()
+        c.until("degraded", lambda: c.get("/v1/cluster").get("state") == "degraded")
+        assert "degraded" in c.run(status, status=3)
+        c.run(page.take("formal-cluster recover"))
+        c.until_clustered(voters=1)
+    for machine in (a, b):
+        machine.start(f"env {' '.join(environment)} {start}")
+    for machine in everyone:
+        machine.until_clustered(voters=3)
+    assert list(a.directory.glob("var/lib/**/set-aside-*"))
