@@ -266,3 +266,31 @@ def looks_like() -> Callable[[str, str], bool]:
         return re.fullmatch(re.sub(r"\d+", r"\\d+", pattern), actual.strip()) is not None
 
     return looks_like
+
+
+class Symptoms:
+    """What docs/troubleshooting.md says is seen: the first cells that quote a message."""
+
+    def __init__(self, page: str) -> None:
+        first = re.findall(r"^\| (.+?) \| ", page, re.MULTILINE)
+        self.cells = [cell for cell in first if self._messages(cell)]
+
+    def begins(self, start: str, cell: str) -> bool:
+        return any(message.startswith((start, f"… {start}")) for message in self._messages(cell))
+
+    def pattern(self, start: str) -> str:
+        """The one cell whose message begins like this, as a pattern of what is said."""
+        [cell] = [cell for cell in self.cells if self.begins(start, cell)]
+        return ".*".join(re.escape(part) for m in self._messages(cell) for part in m.split("…"))
+
+    def shows(self, start: str, said: str) -> bool:
+        return re.search(self.pattern(start), said, re.DOTALL) is not None
+
+    @staticmethod
+    def _messages(cell: str) -> list[str]:
+        return [quoted for quoted in re.findall(r"`([^`]+)`", cell) if quoted.count(" ") > 1]
+
+
+@pytest.fixture
+def symptoms() -> Symptoms:
+    return Symptoms((ROOT / "docs/troubleshooting.md").read_text())

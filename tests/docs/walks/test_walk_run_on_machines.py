@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.etcd, pytest.mark.slow, pytest.mark.timeout(400)]
 UNIT = Path(__file__).parents[3] / "deploy/systemd/formal-cluster.service"
 
 
-def test_the_machines_form_a_cluster_and_outlive_the_loss_of_two(walk, machines, policy):
+def test_the_machines_form_a_cluster_and_outlive_the_loss_of_two(walk, machines, policy, symptoms):
     a, b, c = everyone = machines.three()
     replaced = {"10.0.0.": machines.subnet, "/opt/formal-cluster/bin/": ""}
     with walk("docs/run-on-machines.md", replaced) as page:
@@ -34,7 +34,8 @@ def test_the_machines_form_a_cluster_and_outlive_the_loss_of_two(walk, machines,
 
         a.kill()
         b.kill()
-        c.until("degraded", lambda: c.get("/v1/cluster").get("state") == "degraded")
+        for message in ("no quorum has answered for", "… is not known to be gone"):
+            c.until(message, lambda m=message: symptoms.shows(m, str(c.get("/v1/cluster"))))
         assert "degraded" in c.run(status, status=3)
         c.run(page.take("formal-cluster recover"))
         c.until_clustered(voters=1)

@@ -1,13 +1,13 @@
-"""docs/troubleshooting.md: what can go wrong on one machine goes wrong, is named as on the page, and
-is mended by what the page says. `../inventory.toml` names the rows that are tested elsewhere, or not.
+"""docs/troubleshooting.md: what can go wrong on one machine goes wrong, is named as the page says,
+and is mended as it says. `../inventory.toml` tells of the rows that are tested elsewhere, or not.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import os
-import re
 import shutil
 import signal
 import socket
@@ -23,41 +23,19 @@ from formal_cluster.settings_file import load_settings
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 ROOT = Path(__file__).parents[3]
-PAGE = ROOT / "docs/troubleshooting.md"
 ASKED = {"user": {"id": "alice"}, "bucket": {"name": "sensitive-bucket"}}
 
 
-def rows() -> list[str]:
-    """What is seen: the first cells that quote a message."""
-    cells = re.findall(r"^\| (.+?) \| ", PAGE.read_text(), re.MULTILINE)
-    return [cell for cell in cells if any(_is_message(q) for q in re.findall(r"`([^`]+)`", cell))]
-
-
-def _is_message(quoted: str) -> bool:
-    return quoted.count(" ") > 1
-
-
-def row(start: str) -> str:
-    """The row whose message begins like this, as a pattern of what is said."""
-    [cell] = [cell for cell in rows() if f"`{start}" in cell]
-    quoted = [q for q in re.findall(r"`([^`]+)`", cell) if _is_message(q)]
-    return ".*".join(re.escape(piece) for q in quoted for piece in q.split("…"))
-
-
-def shows(start: str, text: str) -> bool:
-    return re.search(row(start), text, re.DOTALL) is not None
-
-
-def test_every_symptom_is_provoked_here_or_says_where_or_why_not(inventory):
+def test_every_symptom_is_provoked_here_or_says_where_or_why_not(inventory, symptoms):
     told = inventory.symptoms
-    for cell in rows():
-        starts = [start for start in told if f"`{start}" in cell]
+    for cell in symptoms.cells:
+        starts = [start for start in told if symptoms.begins(start, cell)]
         assert 1 == len(starts), (
             f"{cell}: provoke it in {Path(__file__).name}, and name it under "
             "[symptoms] in tests/docs/inventory.toml, or say there why not"
         )
     for start, test in told.items():
-        assert row(start)
+        assert symptoms.pattern(start)
         if " " not in test:
             assert (ROOT / test).is_file()
             here = test.endswith(Path(__file__).name)
@@ -97,11 +75,11 @@ async def until(condition, what, within_s=90):
         await asyncio.sleep(0.05)
 
 
-async def until_it_shows(cluster, start):
+async def until_it_shows(symptoms, cluster, start):
     def says():
         return cluster.status().reason or ""
 
-    await until(lambda: shows(start, says()), lambda: f"{row(start)} is not in: {says()}")
+    await until(lambda: symptoms.shows(start, says()), lambda: f"not {start!r}, but: {says()}")
 
 
 async def until_clustered(cluster):
@@ -128,7 +106,7 @@ async def until_clustered(cluster):
         ("cannot append to the decision log", '[log]\ndecisions = "no/such/directory"\n', {}),
     ],
 )
-async def test_a_start_is_refused(start, text, environment, settings, tmp_path, machines):
+async def test_a_start_is_refused(start, text, environment, settings, tmp_path, machines, symptoms):
     file = tmp_path / "connector.toml"
     listed = f'[discovery.static]\ninstances = [{{ id = "a", address = "{machines.subnet}1" }}]\n'
     if "discovery" not in text:
@@ -139,10 +117,10 @@ async def test_a_start_is_refused(start, text, environment, settings, tmp_path, 
     with pytest.raises(errors.FormalClusterError) as refused:
         async with Cluster.from_settings(load_settings(file, environment)):
             pass
-    assert shows(start, str(refused.value))
+    assert symptoms.shows(start, str(refused.value))
 
 
-def test_a_taken_http_port_is_named(machines, policy):
+def test_a_taken_http_port_is_named(machines, policy, symptoms):
     here = machines.make("here")
     here.write("policies/bucket.rego", policy)
     here.write(
@@ -151,8 +129,66 @@ def test_a_taken_http_port_is_named(machines, policy):
         '[store]\ndriver = "memory"\n[policy]\npaths = ["policies"]\n',
     )
     with socket.create_server((here.address, int(machines.api_port))):
-        said = here.run("formal-cluster serve --config connector.toml 2>&1", status=1)
-    assert shows("cannot listen on … port", said)
+        said = here.run("formal-cluster serve --config connector.toml 2>&1", status=2)
+    assert symptoms.shows("cannot listen on … port", said)
+
+
+def silent(machines, **more):
+    """A discovery whose name servers nobody is behind."""
+    resolver = f"{machines.subnet}9:{machines.api_port}"
+    dns = {"names": ["x.invalid"], "resolvers": [resolver], **more}
+    return {"drivers": ["dns"], "dns": dns}
+
+
+async def test_an_instance_that_its_platform_does_not_name_keeps_asking(
+    settings, machines, symptoms, caplog
+):
+    settings["discovery"] = silent(machines)
+
+    async def serve():
+        async with Cluster.from_settings(settings):
+            raise AssertionError("it does not know who it is")
+
+    serving = asyncio.create_task(serve())
+    message = "this instance is not identified yet"
+    await until(lambda: symptoms.shows(message, caplog.text), lambda: caplog.text)
+    serving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await serving
+
+
+STORE = """from formal_cluster.hookspecs import hookimpl
+from formal_cluster.model import Capability
+from formal_cluster.store_memory import MemoryStateStore, MemoryStore, store_settings
+
+
+class LooseStore(MemoryStateStore):
+    @property
+    def capabilities(self):
+        return super().capabilities - {Capability.LINEARIZABLE_WRITES}
+
+
+@hookimpl
+def create_store(settings, context):
+    return LooseStore(MemoryStore(history=settings.history), context.logger)
+"""
+
+
+async def test_a_store_that_cannot_order_hits_is_refused_for_a_strict_counter(
+    settings, tmp_path, monkeypatch, symptoms
+):
+    (tmp_path / "loose_store.py").write_text(STORE)
+    metadata = tmp_path / "loose_store-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: loose-store\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[formal_cluster.store.v1]\nloose = loose_store\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.invalidate_caches()
+    settings["store"]["driver"] = "loose"
+    with pytest.raises(errors.ConfigError) as refused:
+        async with Cluster.from_settings(settings):
+            pass
+    assert symptoms.shows("counter … is … but the store", str(refused.value))
 
 
 # ── it runs alone ────────────────────────────────────────────────────────────────────────────
@@ -191,14 +227,6 @@ def file_in_its_place(settings, home):
 
 
 @contextlib.contextmanager
-def file_below(settings, home):
-    (home / "default.etcd").mkdir(mode=0o700)
-    (home / "default.etcd" / "member").write_text("")
-    yield
-    (home / "default.etcd" / "member").unlink()
-
-
-@contextlib.contextmanager
 def full_disk(settings, home):
     disk = home / "disk"
     disk.mkdir()
@@ -222,15 +250,14 @@ def full_disk(settings, home):
         ("etcd … is too old", old_program),
         ("cannot listen on …: …. End", taken_port),
         ("store.etcd.data_dir … cannot be used", file_in_its_place),
-        ("etcd cannot use …. Make it", file_below),
         ("the disk of … is full", full_disk),
     ],
 )
-async def test_it_serves_alone_until_the_cause_is_gone(start, cause, settings, tmp_path):
+async def test_it_serves_alone_until_the_cause_is_gone(start, cause, settings, tmp_path, symptoms):
     mend = cause(settings, tmp_path)
     mend.__enter__()
     async with Cluster.from_settings(settings) as cluster:
-        await until_it_shows(cluster, start)
+        await until_it_shows(symptoms, cluster, start)
         assert ClusterState.STANDALONE is cluster.status().state
         assert cluster.decide("pre_request", ASKED).permitted
         mend.__exit__(None, None, None)
@@ -255,27 +282,22 @@ def elsewhere(machines):
         ),
         (
             "no discovery driver answers",
-            lambda s, m: s.update(
-                discovery={
-                    "drivers": ["dns"],
-                    "dns": {"names": ["x.invalid"], "resolvers": [f"{m.subnet}9:{m.api_port}"]},
-                }
-            ),
+            lambda s, m: s.update(instance={}, discovery=silent(m, self_address=f"{m.subnet}1")),
         ),
         ("the store is not shared", lambda s, m: s["store"].update(driver="memory")),
     ],
 )
-async def test_it_says_what_it_waits_for(start, change, settings, machines):
+async def test_it_says_what_it_waits_for(start, change, settings, machines, symptoms):
     change(settings, machines)
     async with Cluster.from_settings(settings) as cluster:
-        await until_it_shows(cluster, start)
+        await until_it_shows(symptoms, cluster, start)
 
 
 # ── it is cut off, and decisions are not what they should be ─────────────────────────────────
 
 
 @pytest.mark.etcd
-async def test_an_etcd_that_hangs_is_told_of_in_each_place(settings, tmp_path, caplog):
+async def test_an_etcd_that_hangs_is_told_of_in_each_place(settings, tmp_path, caplog, symptoms):
     settings["policy"]["paths"].append(str(tmp_path / "table.rego"))
     (tmp_path / "table.rego").write_text(
         "package formal.v2\nimport future.keywords.if\n"
@@ -286,20 +308,20 @@ async def test_an_etcd_that_hangs_is_told_of_in_each_place(settings, tmp_path, c
         await until_clustered(cluster)
         with pytest.raises(errors.FormalClusterError) as refused:
             cluster.decide("pre_request", {"bucket": {"name": "sensitive-bucket"}})
-        assert shows("is counted for a user", str(refused.value))
+        assert symptoms.shows("is counted for a user", str(refused.value))
 
         hung = etcd_of(settings["store"]["etcd"]["data_dir"])
         os.kill(hung, signal.SIGSTOP)
         try:
             decision = await cluster.decide_strict("pre_request", strictly)
             assert not decision.permitted
-            assert shows("the log did not confirm the hit", f"{decision.reason} {caplog.text}")
+            assert symptoms.shows("the log did not answer in time", caplog.text)
             assert cluster.decide("pre_request", ASKED).permitted
-            await until_it_shows(cluster, "no quorum has answered for")
+            await until_it_shows(symptoms, cluster, "no quorum has answered for")
             decision = await cluster.decide_strict("pre_request", strictly)
-            assert shows("the shared count of … cannot be reached", decision.reason)
+            assert symptoms.shows("the shared count of … cannot be reached", decision.reason)
             message = "the counter log cannot be written"
-            await until(lambda: shows(message, caplog.text), lambda: caplog.text[-2000:])
+            await until(lambda: symptoms.shows(message, caplog.text), lambda: caplog.text[-2000:])
         finally:
             os.kill(hung, signal.SIGCONT)
         await until_clustered(cluster)
@@ -314,7 +336,7 @@ def etcd_of(data_dir):
     raise AssertionError("no etcd runs")
 
 
-async def test_a_policy_that_fails_blocks_with_its_reason(settings, tmp_path):
+async def test_a_policy_that_fails_blocks_with_its_reason(settings, tmp_path, symptoms):
     settings["store"]["driver"] = "memory"
     settings["policy"]["paths"] = [str(tmp_path / "two.rego")]
     (tmp_path / "two.rego").write_text(
@@ -325,4 +347,4 @@ async def test_a_policy_that_fails_blocks_with_its_reason(settings, tmp_path):
     async with Cluster.from_settings(settings) as cluster:
         decision = cluster.decide("pre_request", ASKED)
     assert not decision.permitted
-    assert shows("policy failed: ", decision.reason)
+    assert symptoms.shows("policy failed: ", decision.reason)
