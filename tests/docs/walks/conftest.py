@@ -194,7 +194,7 @@ class Machines:
     def __init__(self, home: Path) -> None:
         self._home = home
         self.subnet = f"127.{random.randrange(1, 255)}.{random.randrange(255)}."
-        self.client_port, self.peer_port, self.api_port = _free_ports()
+        self.client_port, self.peer_port, self.api_port = self.free_ports()
         self._program = home / "bin" / "formal-cluster"
         self._program.parent.mkdir()
         self._program.write_text(
@@ -224,15 +224,16 @@ class Machines:
             machine.environment["FORMAL_CLUSTER_INSTANCE__ID"] = machine.name
         return made
 
+    @staticmethod
+    def free_ports() -> list[str]:
+        """Three that are free on all addresses."""
+        with contextlib.ExitStack() as held:
+            listeners = [held.enter_context(socket.create_server(("", 0))) for _ in range(3)]
+            return [str(listener.getsockname()[1]) for listener in listeners]
+
     def stop(self) -> None:
         for machine in self._made:
             machine.kill()
-
-
-def _free_ports() -> list[str]:
-    with contextlib.ExitStack() as held:
-        listeners = [held.enter_context(socket.create_server(("", 0))) for _ in range(3)]
-        return [str(listener.getsockname()[1]) for listener in listeners]
 
 
 @pytest.fixture

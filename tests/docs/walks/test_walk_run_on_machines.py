@@ -15,8 +15,10 @@ UNIT = Path(__file__).parents[3] / "deploy/systemd/formal-cluster.service"
 def test_the_machines_form_a_cluster_and_outlive_the_loss_of_two(walk, machines, policy, symptoms):
     a, b, c = everyone = machines.three()
     replaced = {"10.0.0.": machines.subnet, "/opt/formal-cluster/bin/": ""}
-    with walk("docs/run-on-machines.md", replaced) as page:
+    of_b = dict(zip(("12379", "12380", "8182"), machines.free_ports(), strict=True))
+    with walk("docs/run-on-machines.md", replaced | of_b) as page:
         file = page.take("[discovery]\n")
+        two_on_one_machine(page, machines, policy, of_b["8182"])
         unit = page.adapted(UNIT.read_text())
         start = re.search(r"^ExecStart=(.*)$", unit, re.MULTILINE).group(1)
         environment = re.findall(r"^Environment=(.*)$", unit, re.MULTILINE)
@@ -44,3 +46,21 @@ def test_the_machines_form_a_cluster_and_outlive_the_loss_of_two(walk, machines,
     for machine in everyone:
         machine.until_clustered(voters=3)
     assert list(a.directory.glob("var/lib/**/set-aside-*"))
+
+
+def two_on_one_machine(page, machines, policy, port_of_b):
+    terminals = [machines.make(name) for name in ("terminal-1", "terminal-2")]
+    file = page.take("[discovery.static]")
+    for terminal in terminals:
+        terminal.write("two.toml", file)
+        terminal.write("policies/bucket.rego", policy)
+        terminal.start(f"env {page.take('FORMAL_CLUSTER_INSTANCE__ID')}")
+    one, two = terminals
+    two.api = f"http://{two.address}:{port_of_b}"
+    for terminal in terminals:
+        terminal.until_clustered(voters=1)
+    for asked in (one, two, one, two, one):
+        assert "allow" == asked.access("alice")
+    two.until_blocked("alice")
+    for terminal in terminals:
+        terminal.kill()
