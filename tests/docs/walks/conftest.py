@@ -254,7 +254,7 @@ def policy(blocks_of) -> str:
 def settings(blocks_of, machines) -> str:
     """The file of docs/run-on-machines.md, for machines that share a network with each other."""
     page = ROOT / "docs/run-on-machines.md"
-    [text] = [block.text for block in blocks_of(page) if block.title]
+    text = next(block.text for block in blocks_of(page) if block.title)
     return text.replace("10.0.0.", machines.subnet)
 
 

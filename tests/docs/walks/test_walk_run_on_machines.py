@@ -9,6 +9,7 @@ import pytest
 
 pytestmark = [pytest.mark.etcd, pytest.mark.slow, pytest.mark.timeout(400)]
 
+ROOTS = ("/etc/formal-cluster", "/var/lib/formal-cluster")
 UNIT = Path(__file__).parents[3] / "deploy/systemd/formal-cluster.service"
 
 
@@ -23,7 +24,7 @@ def test_the_machines_form_a_cluster_and_outlive_the_loss_of_two(walk, machines,
         start = re.search(r"^ExecStart=(.*)$", unit, re.MULTILINE).group(1)
         environment = re.findall(r"^Environment=(.*)$", unit, re.MULTILINE)
         for machine in everyone:
-            machine.roots = ("/etc/formal-cluster", "/var/lib/formal-cluster")
+            machine.roots = ROOTS
             machine.write("/etc/formal-cluster/config.toml", file)
             machine.write("/etc/formal-cluster/policies/bucket.rego", policy)
             machine.start(f"env {' '.join(environment)} {start}")
@@ -64,3 +65,51 @@ def two_on_one_machine(page, machines, policy, port_of_b):
     two.until_blocked("alice")
     for terminal in terminals:
         terminal.kill()
+
+
+def test_a_machine_is_added_and_another_one_removed(machines, settings, policy):
+    """The page's last section, from two machines to three and back."""
+    a, b, c = machines.three()
+    serve = "formal-cluster serve --config /etc/formal-cluster/config.toml"
+
+    def list_(*listed):
+        for machine in listed:
+            machine.roots = ROOTS
+            names = {other.name for other in listed}
+            lines = [line for line in settings.splitlines() if entry(line) in {None, *names}]
+            machine.write("/etc/formal-cluster/config.toml", "\n".join(lines))
+            machine.write("/etc/formal-cluster/policies/bucket.rego", policy)
+
+    def restart(machine, voters, how=serve):
+        machine.stop()
+        machine.start(how)
+        machine.until_clustered(voters)
+
+    list_(a, b)
+    for machine in (a, b):
+        machine.start(serve)
+    for machine in (a, b):
+        machine.until_clustered(voters=1)
+    for machine in (a, b, a, b, a):
+        assert "allow" == machine.access("alice")
+    b.until_blocked("alice")
+
+    list_(a, b, c)
+    for machine in (a, b):
+        restart(machine, voters=1)
+    c.start(serve)
+    c.until_clustered(voters=3)
+    c.until_blocked("alice")
+
+    restart(a, 3, how=f"env FORMAL_CLUSTER_STORE__ETCD__LEAVE_ON_STOP=true {serve}")
+    a.stop()
+    list_(b, c)
+    for machine in (b, c):
+        restart(machine, voters=1)
+        machine.until_blocked("alice")
+
+
+def entry(line):
+    """The id of an instance that a line of the file lists."""
+    found = re.search(r'\{ id = "(\w+)"', line)
+    return found and found.group(1)

@@ -22,14 +22,10 @@ def test_three_instances_are_replaced_one_after_the_other(walk, machines, settin
     with walk("docs/upgrading.md") as page:
         status = page.take("formal-cluster status")
         everyone[0].run(status)
-        check, doctor = page.take("formal-cluster policy check").splitlines()
+        check = page.take("formal-cluster policy check")
         ready = page.take("curl")
     for machine in everyone:
         machine.run(check)
-        found = machine.run(f"{doctor} || true")
-        assert [] == [
-            line for line in found.splitlines() if "fail" in line and "cannot listen" not in line
-        ]
         machine.stop()
         machine.start("formal-cluster serve --config connector.toml")
         machine.run(ready)
