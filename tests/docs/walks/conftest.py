@@ -104,7 +104,7 @@ class Machine:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=90,
+            timeout=240,
             check=False,
         )
         assert status == done.returncode, f"{text}\n{done.stdout}{done.stderr}"
@@ -133,7 +133,7 @@ class Machine:
         """SIGTERM, as Ctrl-C and every service manager have it."""
         assert self._server is not None
         self._server.terminate()
-        assert 0 == self._server.wait(timeout=90), self.log
+        assert 0 == self._server.wait(timeout=240), self.log
 
     def kill(self) -> None:
         """SIGKILL; its etcd dies with it."""
@@ -148,7 +148,7 @@ class Machine:
     def get(self, path: str) -> dict[str, Any]:
         """A JSON document of the HTTP API; empty while nobody answers there."""
         try:
-            with urllib.request.urlopen(self.api + path, timeout=10) as answer:
+            with urllib.request.urlopen(self.api + path, timeout=30) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as refused:
             with refused:
@@ -162,10 +162,10 @@ class Machine:
         request = urllib.request.Request(
             f"{self.api}/v1/data/formal/v2/pre_request", json.dumps(asked).encode()
         )
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=120) as answer:
             return json.load(answer).get("result", {}).get("action", "allow")
 
-    def until(self, what: str, condition: Callable[[], bool], within_s: float = 90) -> None:
+    def until(self, what: str, condition: Callable[[], bool], within_s: float = 240) -> None:
         deadline = time.monotonic() + within_s
         while not condition():
             ended = self._server is not None and self._server.poll() is not None

@@ -11,6 +11,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from formal_cluster import Cluster
 from formal_cluster.server.app import build_app
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 ASKED = {"user": {"id": "alice"}, "bucket": {"name": "sensitive-bucket"}}
 SETTINGS = """
 [discovery.static]
@@ -45,7 +46,6 @@ def serving(here):
     return here
 
 
-@pytest.mark.slow
 def test_an_instance_answers_the_requests_of_the_pages(walk, serving):
     with walk("docs/reference/http.md") as page:
         ask = page.take("curl")
@@ -86,7 +86,6 @@ async def test_what_is_left_of_a_limit_is_read_and_told(walk, here, policy, look
     assert re.fullmatch(printed, capsys.readouterr().out)
 
 
-@pytest.mark.slow
 def test_the_readme_is_followed_on_a_machine_whose_others_are_not_there_yet(walk, machines, policy):
     here = machines.make("a")
     here.environment |= {

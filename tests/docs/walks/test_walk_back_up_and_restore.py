@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-pytestmark = [pytest.mark.etcd, pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.etcd, pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def test_a_saved_state_is_brought_back_as_a_new_cluster(

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from formal_cluster_conformance.k8s import ApiServer
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 LABELS = {"app.kubernetes.io/name": "connector"}
 
 

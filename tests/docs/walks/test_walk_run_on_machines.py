@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.etcd, pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.etcd, pytest.mark.slow, pytest.mark.timeout(900)]
 
 ROOTS = ("/etc/formal-cluster", "/var/lib/formal-cluster")
 UNIT = Path(__file__).parents[3] / "deploy/systemd/formal-cluster.service"

@@ -9,7 +9,7 @@ import pytest
 pytestmark = [
     pytest.mark.etcd,
     pytest.mark.slow,
-    pytest.mark.timeout(400),
+    pytest.mark.timeout(900),
     pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl program on PATH"),
 ]
 SERVE = "formal-cluster serve --config /etc/formal-cluster/config.toml"

@@ -21,7 +21,7 @@ from formal_cluster import Cluster, errors
 from formal_cluster.model import ClusterState
 from formal_cluster.settings_file import load_settings
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 ROOT = Path(__file__).parents[3]
 ASKED = {"user": {"id": "alice"}, "bucket": {"name": "sensitive-bucket"}}
 
@@ -68,7 +68,7 @@ def settings(tmp_path, machines, policy):
     }
 
 
-async def until(condition, what, within_s=90):
+async def until(condition, what, within_s=240):
     deadline = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < deadline, what()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-pytestmark = [pytest.mark.etcd, pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.etcd, pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def test_three_instances_are_replaced_one_after_the_other(walk, machines, settings, policy):
