@@ -281,7 +281,7 @@ def elsewhere(machines):
             lambda s, m: s["discovery"]["static"].update(instances=elsewhere(m)),
         ),
         (
-            "no discovery driver answers",
+            "discovery gives no complete answer",
             lambda s, m: s.update(instance={}, discovery=silent(m, self_address=f"{m.subnet}1")),
         ),
         ("the store is not shared", lambda s, m: s["store"].update(driver="memory")),
