@@ -14,6 +14,7 @@ PAGES = sorted(
     page
     for pattern in (
         "*.md",
+        "core/README.md",
         "docs/**/*.md",
         "deploy/**/README.md",
         "plugins/*/README.md",

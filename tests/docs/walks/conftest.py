@@ -16,7 +16,6 @@ import os
 import random
 import re
 import shlex
-import socket
 import subprocess
 import sys
 import time
@@ -28,6 +27,7 @@ from typing import Any
 
 import pytest
 
+from formal_cluster_conformance import free_ports
 from formal_cluster_store_etcd.member import launcher
 
 ROOT = Path(__file__).parents[3]
@@ -194,6 +194,7 @@ class Machines:
     def __init__(self, home: Path) -> None:
         self._home = home
         self.subnet = f"127.{random.randrange(1, 255)}.{random.randrange(255)}."
+        self._free = (str(port) for port in free_ports(6, host=""))
         self.client_port, self.peer_port, self.api_port = self.free_ports()
         self._program = home / "bin" / "formal-cluster"
         self._program.parent.mkdir()
@@ -226,12 +227,9 @@ class Machines:
             machine.environment["FORMAL_CLUSTER_STORE__ETCD__GENESIS_STABLE_S"] = "0.5"
         return made
 
-    @staticmethod
-    def free_ports() -> list[str]:
-        """Three that are free on all addresses."""
-        with contextlib.ExitStack() as held:
-            listeners = [held.enter_context(socket.create_server(("", 0))) for _ in range(3)]
-            return [str(listener.getsockname()[1]) for listener in listeners]
+    def free_ports(self) -> list[str]:
+        """Three that are free on all addresses, and not given out before."""
+        return [next(self._free) for _ in range(3)]
 
     def stop(self) -> None:
         for machine in self._made:

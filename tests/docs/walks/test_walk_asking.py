@@ -13,6 +13,7 @@ from formal_cluster.server.app import build_app
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 ASKED = {"user": {"id": "alice"}, "bucket": {"name": "sensitive-bucket"}}
+SERVE = "formal-cluster serve --config connector.toml"
 SETTINGS = """
 [discovery.static]
 instances = [{ id = "a", address = "127.0.0.1" }]
@@ -41,12 +42,23 @@ def here(machines, policy):
 
 @pytest.fixture
 def serving(here):
-    here.start("formal-cluster serve --config connector.toml")
+    here.start(SERVE)
     here.until("ready", lambda: here.get("/ready").get("ready") is True)
     return here
 
 
 def test_an_instance_answers_the_requests_of_the_pages(walk, serving):
+    with walk("core/README.md") as page:
+        serve, status, doctor = page.take("formal-cluster serve").splitlines()
+        assert SERVE == serve
+        serving.run(status, status=4)  # alone, since its store is in memory
+        serving.run(doctor)
+        embedded = page.take("from formal_cluster import Cluster")
+        settings = "tomllib.loads(open('connector.toml').read())"
+        serving.write(
+            "proxy.py", f"import asyncio, tomllib\n{embedded}\nasyncio.run(serve({settings}))\n"
+        )
+        assert "allow\n" == serving.run(f"{sys.executable} proxy.py")
     with walk("docs/reference/http.md") as page:
         ask = page.take("curl")
         for _ in range(5):
