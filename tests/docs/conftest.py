@@ -1,4 +1,7 @@
-"""The pages of the documentation, cut into their fenced blocks.
+"""The pages of the documentation, cut into their fenced blocks, and who runs which of them.
+
+    blocks_of(page)   the page's blocks
+    inventory         `inventory.toml`: who runs which block, or why nobody does
 
 A block that no check can be made for is preceded by `<!-- unchecked: why -->`; the tests list them.
 """
@@ -7,9 +10,11 @@ from __future__ import annotations
 
 import re
 import textwrap
+import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +23,7 @@ ROOT = Path(__file__).parents[2]
 _OPENING = re.compile(r"(?P<indent> *)(?P<fence>```+|~~~+)(?P<language>[\w-]*) *(?P<attributes>.*)")
 _TITLE = re.compile(r'title="([^"]+)"')
 _UNCHECKED = re.compile(r" *<!-- unchecked: (.+) -->")
+_READ = {"toml", "rego", "yaml", "hcl"}
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,13 @@ class Block:
     title: str | None
     text: str
     unchecked: str | None
+
+    @property
+    def is_to_be_run(self) -> bool:
+        """Whether a reader types, runs or compares it. What only a program reads is read by that
+        program in `test_docs_blocks.py`, and installations are made by `tests/test_wheels.py`."""
+        only_installs = re.fullmatch(r"(pip install \S+\n)+", self.text) is not None
+        return not (self.language in _READ or self.unchecked or only_installs)
 
 
 def _blocks(page: Path) -> list[Block]:
@@ -64,3 +77,23 @@ def _blocks(page: Path) -> list[Block]:
 @pytest.fixture
 def blocks_of() -> Callable[[Path], list[Block]]:
     return _blocks
+
+
+class Inventory:
+    """Who runs which block. See `inventory.toml`."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self.walked: dict[str, str] = document["walked"]
+        self.run_elsewhere: dict[str, dict[str, str]] = document["run_elsewhere"]
+        self.not_run: dict[str, dict[str, str]] = document["not_run"]
+        self.symptoms: dict[str, str] = document["symptoms"]
+
+    def excuses(self, page: Path) -> dict[str, str]:
+        """What a walk of the page leaves out: how those blocks begin, and why."""
+        name = str(page.relative_to(ROOT))
+        return self.run_elsewhere.get(name, {}) | self.not_run.get(name, {})
+
+
+@pytest.fixture(scope="session")
+def inventory() -> Inventory:
+    return Inventory(tomllib.loads((Path(__file__).parent / "inventory.toml").read_text()))

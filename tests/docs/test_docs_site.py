@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -15,6 +16,18 @@ DOCS = ROOT / "docs"
 LOADS = re.compile(
     r"<(?:script|img|iframe)[^>]* src=\"?(?:https?:)?//|<link[^>]* href=\"?(?:https?:)?//"
 )
+
+
+def test_every_picture_is_drawn_from_itself_alone():
+    """Well-formed, told to those who cannot see it, and with nothing to fetch or run."""
+    pictures = sorted(DOCS.glob("*.svg"))
+    assert len(pictures) > 2
+    for picture in pictures:
+        root = ElementTree.fromstring(picture.read_text())
+        assert root.get("aria-label"), picture
+        assert "script" not in picture.read_text(), picture
+        references = re.findall(r"(?:href=\"|url\()([^\")]+)", picture.read_text())
+        assert [] == [reference for reference in references if not reference.startswith("#")]
 
 
 def test_every_page_is_in_the_navigation():
@@ -61,6 +74,15 @@ def test_the_site_loads_nothing_from_elsewhere(site):
     pages = list(site.glob("**/*.html"))
     assert len(pages) > 20
     assert [] == [str(page) for page in pages if LOADS.search(page.read_text())]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_the_pictures_are_part_of_the_site(site):
+    concepts = (site / "concepts.html").read_text()
+    shown = re.findall(r"<img [^>]*src=\"?([^\" >]+)", concepts)
+    assert ["concepts-cluster.svg", "concepts-log.svg"] == shown
+    assert [] == [name for name in shown if not (site / name).is_file()]
 
 
 @pytest.mark.slow

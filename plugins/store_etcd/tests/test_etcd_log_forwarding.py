@@ -88,3 +88,14 @@ def test_a_flood_is_cut_off_and_counted(caplog):
     assert 30 == caplog.records[50].lines
     assert {"message": "after"} == caplog.records[51].etcd
     assert ("78", "79", "after") == forwarder.complaints[-3:]
+
+
+def test_the_trace_of_a_panic_does_not_push_out_its_cause():
+    forwarder = LogForwarder(logging.getLogger("panic"))
+    forwarder.accept(b'{"level":"panic","msg":"failed to create WAL","error":"no space left"}')
+    forwarder.accept(b"panic: failed to create WAL")
+    forwarder.accept(b"goroutine 1 [running]:")
+    for n in range(50):
+        forwarder.accept(b"\tgo.etcd.io/etcd/main.go:%d" % n)
+    expected = ("failed to create WAL: no space left", "panic: failed to create WAL")
+    assert expected == forwarder.complaints

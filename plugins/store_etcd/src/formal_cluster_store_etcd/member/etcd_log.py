@@ -35,6 +35,7 @@ _PREFIXES: Final = {
     '{"level":"info"': logging.DEBUG,
     '{"level":"warn"': logging.WARNING,
 }
+_TRACE: Final = "goroutine "
 _CHATTY: Final = "rafthttp/"
 """Warns of each connection between members, also of those that were established."""
 _NOT_WORTH_A_WARNING: Final = frozenset(
@@ -117,16 +118,19 @@ class LogForwarder:
         self._in_second = 0
         self._left_out = 0
         self._complaints: deque[str] = deque(maxlen=_KEPT_LINES)
+        self._in_trace = False
 
     @property
     def complaints(self) -> tuple[str, ...]:
-        """The last warnings and errors, oldest first."""
+        """The last warnings and errors, oldest first, without the trace of a panic."""
         return tuple(self._complaints)
 
     def accept(self, raw: bytes) -> None:
         """Take one line."""
         line = parse(raw)
-        if line.level >= logging.WARNING:
+        # A trace is the last that a Go program prints, and long: it would push out the cause.
+        self._in_trace = self._in_trace or line.message.startswith(_TRACE)
+        if line.level >= logging.WARNING and not self._in_trace:
             self._complaints.append(str(line))
         if not self._logger.isEnabledFor(line.level) or not self._within_rate():
             return
