@@ -26,6 +26,20 @@ async def serving(store) -> None:
     await eventually(lambda: store.status().state is StoreState.SERVING)
 
 
+async def read_on(watch) -> None:
+    async with asyncio.timeout(WITHIN_S):
+        async for _ in watch:
+            pass
+
+
+async def watch_again_and_again(store, revision: int) -> None:
+    async with asyncio.timeout(WITHIN_S):
+        while True:
+            async with aclosing(store.watch(b"", from_revision=revision)) as watch:
+                await anext(watch)
+            await asyncio.sleep(0.05)
+
+
 @pytest.fixture
 async def jetstream(server):
     client = Client()
@@ -61,9 +75,7 @@ async def test_after_the_stream_was_made_anew_watches_say_that_history_is_gone(a
         await anext(watch)
         await jetstream.delete_stream("test")
         with pytest.raises(Compacted):
-            async with asyncio.timeout(WITHIN_S):
-                async for _ in watch:
-                    pass
+            await read_on(watch)
     await serving(store)
     assert await store.get(b"k") is None
     assert old != store.status().cluster_id
@@ -119,11 +131,7 @@ async def test_old_history_is_discarded_by_itself(a_store, jetstream):
     await store.put(b"gone", b"")
     await store.delete(b"gone")
     with pytest.raises(Compacted):
-        async with asyncio.timeout(WITHIN_S):
-            while True:
-                async with aclosing(store.watch(b"", from_revision=first)) as watch:
-                    await anext(watch)
-                await asyncio.sleep(0.05)
+        await watch_again_and_again(store, first)
 
     async def left() -> list[str]:
         info = await jetstream.stream_info("test", subjects_filter="test.key.>")

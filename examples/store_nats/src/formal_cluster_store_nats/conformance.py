@@ -27,6 +27,9 @@ from formal_cluster_store_nats.store import NatsStore
 _STREAM = "conformance"
 _FAULTS = frozenset({Fault.KILL, Fault.PAUSE, Fault.PARTITION, Fault.DELAY, Fault.STOP_ALL})
 
+_PATIENCE_S = {1: 20.0, 3: 5.0}
+"""With others to turn to, a server that is silent is given up early. Without, it is waited for."""
+
 _CONFIG = """
 server_name: {name}
 listen: 127.0.0.1:{port}
@@ -72,6 +75,7 @@ class NatsBacking(Backing):
             servers=tuple(f"nats://{way}" for way in ways),
             stream=_STREAM,
             replicas=self._replicas,
+            timeout_seconds=_PATIENCE_S[self._replicas],
         )
         return NatsStore(settings, name, logging.getLogger(__name__))
 
@@ -141,7 +145,7 @@ ONE_SERVER = StoreDeclaration(
 THREE_SERVERS = StoreDeclaration(
     name="nats-3",
     open=_open_three,
-    faults=_FAULTS,
+    faults=_FAULTS | {Fault.WIPE},
     distribution="formal-cluster-store-nats",
     recovery_s=30,
 )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -20,9 +21,6 @@ from formal_cluster.errors import Unavailable
 from formal_cluster_store_nats.answers import document_of
 from formal_cluster_store_nats.settings import NatsSettings
 
-_CONNECT_S = 2
-_API_S = 3.0
-_FLUSH_S = 3
 _CLOSE_S = 1.0
 
 
@@ -33,8 +31,9 @@ class ConnectionLost(Exception):
 class Connection:
     """A connection that stands. Made by `connect`."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, timeout_s: float) -> None:
         self._client = client
+        self._timeout_s = timeout_s
         self.lost = asyncio.Event()
 
     @property
@@ -51,7 +50,7 @@ class Connection:
         """
         try:
             message = await self._client.request(
-                f"$JS.API.{subject}", json.dumps(document).encode(), timeout=_API_S
+                f"$JS.API.{subject}", json.dumps(document).encode(), timeout=self._timeout_s
             )
             return document_of(message.data, what=what)
         except (NatsError, OSError, TimeoutError, ValueError) as error:
@@ -80,7 +79,7 @@ class Connection:
             await self._client.subscribe(
                 subject, cb=take, pending_msgs_limit=0, pending_bytes_limit=0
             )
-            await self._client.flush(timeout=_FLUSH_S)
+            await self._client.flush(timeout=math.ceil(self._timeout_s))
         except (NatsError, OSError, TimeoutError) as error:
             raise ConnectionLost(f"NATS did not take a subscription: {error!r}") from error
 
@@ -108,7 +107,8 @@ async def connect(settings: NatsSettings, name: str) -> AsyncGenerator[Connectio
         ConnectionLost: None answered, or the one that was asked first did not.
     """
     client = Client()
-    connection = Connection(client)
+    connection = Connection(client, settings.timeout_seconds)
+    half_s = math.ceil(settings.timeout_seconds / 2)
 
     async def closed() -> None:
         connection.lost.set()
@@ -121,8 +121,8 @@ async def connect(settings: NatsSettings, name: str) -> AsyncGenerator[Connectio
             servers=list(settings.servers),
             name=name,
             allow_reconnect=False,
-            connect_timeout=_CONNECT_S,
-            ping_interval=2,
+            connect_timeout=half_s,
+            ping_interval=half_s,
             max_outstanding_pings=1,
             closed_cb=closed,
             disconnected_cb=closed,

@@ -27,8 +27,6 @@ from formal_cluster_store_nats.settings import NatsSettings
 from formal_cluster_store_nats.stream import StreamState, open_stream
 
 _PULSE_S = 0.9
-_MARK_S = 2.0
-_ELECTION_S = 4.0
 _PAUSE_S = 0.2
 _CHANGE_S = 2.0
 _SIGNS_S = 60.0
@@ -64,6 +62,7 @@ class Log:
         self.signs: dict[str, float] = {}
         self.error: Exception | None = None
         self._instance = instance
+        self._patience_s = settings.timeout_seconds / 2
         self._logger = logger
         self._session: tuple[Connection, Publisher] | None = None
         self._waiting: list[asyncio.Future[None]] = []
@@ -202,9 +201,9 @@ class Log:
     async def _mark(self, publisher: Publisher) -> int:
         """Append a mark. The servers may need some time to agree on who leads them."""
         loop = asyncio.get_running_loop()
-        give_up = loop.time() + _ELECTION_S
+        give_up = loop.time() + self.settings.timeout_seconds
         while True:
-            deadline = loop.time() + _MARK_S
+            deadline = loop.time() + self._patience_s
             try:
                 return await publisher.append(
                     self.subjects.mark,
@@ -222,7 +221,7 @@ class Log:
         while self.replica.applied < revision or not self.replica.complete:
             before = self.replica.applied
             try:
-                async with asyncio.timeout(_MARK_S):
+                async with asyncio.timeout(self._patience_s):
                     while self.replica.applied == before:
                         await self.news()
             except TimeoutError:

@@ -30,7 +30,12 @@ class NatsSettings(DriverSettings):
         default=600.0, gt=0, description="For how long superseded values are kept for watches."
     )
     timeout_seconds: float = Field(
-        default=5.0, gt=0, description="How long an operation may take before it fails."
+        default=5.0,
+        gt=0,
+        description=(
+            "How long an operation may take before it fails, in seconds. A server that has been "
+            "silent for half of that is given up for another one."
+        ),
     )
     credentials: Path | None = Field(
         default=None, description="A NATS credentials file, as `nsc` makes them (needs `nkeys`)."

@@ -28,7 +28,6 @@ from formal_cluster_store_nats.messages import headers_of, new_write
 from formal_cluster_store_nats.settings import NatsSettings
 from formal_cluster_store_nats.upkeep import compact, discard_old, end_overdue
 
-_STALE_S = 4.0
 _PRESENT_S = 5.0
 _QUIET_S = 0.5
 _EVENTS_AT_ONCE = 1000
@@ -180,7 +179,9 @@ class NatsStore:
             return StoreState.FAILED
         if stale is None:
             return StoreState.STARTING
-        return StoreState.SERVING if stale < _STALE_S else StoreState.NO_QUORUM
+        return (
+            StoreState.SERVING if stale < self._settings.timeout_seconds else StoreState.NO_QUORUM
+        )
 
     async def _write(
         self,
