@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import shutil
 import sysconfig
@@ -10,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from nats.aio.client import Client
+from nats.errors import Error as NatsError
 
 from formal_cluster.protocols import StateStore
 from formal_cluster_conformance import (
@@ -30,6 +32,9 @@ _FAULTS = frozenset({Fault.KILL, Fault.PAUSE, Fault.PARTITION, Fault.DELAY, Faul
 _PATIENCE_S = {1: 20.0, 3: 5.0}
 """With others to turn to, a server that is silent is given up early. Without, it is waited for."""
 
+_SETTLED_S = 60.0
+_POLL_S = 0.1
+
 _CONFIG = """
 server_name: {name}
 listen: 127.0.0.1:{port}
@@ -46,11 +51,25 @@ class NatsBacking(Backing):
 
     def __init__(self, nodes: Sequence[ProcessNode]) -> None:
         super().__init__(nodes)
+        self._servers = tuple(nodes)
         self._replicas = len(nodes)
 
     def create(self, instance: int, ways: Sequence[Address]) -> StateStore:
         """An instance's driver."""
         return self._driver(f"instance-{instance}", ways)
+
+    async def settled(self) -> None:
+        """All servers are there, and have all that the stream has."""
+        for server in self._servers:
+            await server.wait_listening()
+        client = Client()
+        await client.connect([f"nats://{node.address}" for node in self.nodes])
+        try:
+            async with asyncio.timeout(_SETTLED_S):
+                while not await _copied(client, self._replicas - 1):  # noqa: ASYNC110  nobody tells
+                    await asyncio.sleep(_POLL_S)
+        finally:
+            await client.close()
 
     async def probe(self, key: bytes) -> bytes | None:
         """The last message of the key's subject, as JetStream has it."""
@@ -78,6 +97,15 @@ class NatsBacking(Backing):
             timeout_seconds=_PATIENCE_S[self._replicas],
         )
         return NatsStore(settings, name, logging.getLogger(__name__))
+
+
+async def _copied(client: Client, followers: int) -> bool:
+    try:
+        info = await client.jetstream().stream_info(_STREAM)
+    except (NatsError, TimeoutError):
+        return False  # its servers do not know yet who leads them
+    replicas = (info.cluster.replicas if info.cluster else None) or []
+    return followers == sum(bool(peer.current) and not peer.offline for peer in replicas)
 
 
 async def _last(client: Client, subject: str) -> bytes | None:
