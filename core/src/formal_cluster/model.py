@@ -192,6 +192,8 @@ class StoreStatus:
     Attributes:
         stale_ms: Milliseconds since a quorum last answered; None if it never did.
         leader: Instance id of the leader, None when there is none or it is not known.
+        members: Empty if the store's servers are none of the instances.
+        cluster_id: Which history the revisions belong to: another one if they have begun anew.
         last_error: What keeps the store from serving, with the mend; None when it serves.
         warnings: What an operator should look after though it may serve, with the mend.
     """

@@ -68,7 +68,9 @@ class Discovery(Protocol):
 class StateStore(Protocol):
     """An ordered key-value store shared by all instances.
 
-    Keys and values are bytes. Every change gets a store-wide, strictly increasing revision.
+    Keys and values are bytes. Every change gets a store-wide, strictly increasing revision; there
+    may be revisions that belong to no change. An operation ends within seconds, by an error if need
+    be: callers have deadlines of their own, and decide by themselves what to do without the store.
     A store may also be a `LeavingStore`, a `PresenceStore` or a `JournalingStore`, by having their
     methods.
     """
@@ -132,11 +134,14 @@ class StateStore(Protocol):
             Unavailable: Certainly not written.
             OutcomeUnknown: Perhaps written.
             NotWritable: Refused until an operator acts.
+            StoreError: The key or the value is larger than the store takes.
         """
         ...
 
     async def delete(self, key: bytes, *, if_revision: int | None = None) -> int | None:
         """Remove a key; the change's revision, or None when there was no such key.
+
+        A key that does not exist has revision 0 here, too: any other `if_revision` conflicts.
 
         Raises: as `put`.
         """
@@ -150,7 +155,8 @@ class StateStore(Protocol):
         Ordered and without gaps. The first update comes as soon as the watch stands, perhaps
         empty: with `from_revision=None` it says from where. An idle watch yields an empty update
         about every second, so that its reader can tell quiet from stale. Lost connections are
-        resumed inside the driver; while the store is away the generator just waits.
+        resumed inside the driver; while the store is away the generator just waits. A
+        `from_revision` that is still to come is waited for with empty updates.
 
         Raises:
             Compacted: That history is gone. Never skipped silently.
