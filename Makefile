@@ -23,7 +23,7 @@ setup: ## install what is missing: etcd, Redis, uv, the virtual environment
 check: setup ## lint, format, types, import contracts
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/mypy */src */*/src */*/simulator benchmarks tools/*.py tools/release_check
+	$(BIN)/mypy core/src plugins/*/src plugins/*/simulator tests/*/src examples/*/src benchmarks tools/*.py tools/release_check
 	$(BIN)/lint-imports
 
 # Most tests wait for elections and time-outs, so three at a time are much faster, also on two cores. A
