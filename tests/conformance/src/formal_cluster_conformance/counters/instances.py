@@ -45,6 +45,10 @@ class Clock:
         """Let so many milliseconds pass."""
         self._ahead += ms * 1_000_000
 
+    def ms(self) -> int:
+        """The time in milliseconds."""
+        return self() // 1_000_000
+
     def __call__(self) -> int:
         return time.monotonic_ns() + self._ahead
 
