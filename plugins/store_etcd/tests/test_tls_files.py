@@ -106,7 +106,7 @@ def test_a_certificate_of_another_authority_is_refused(files, strangers):
 
 
 @pytest.mark.parametrize("name", ["ca", "certificate", "key"])
-@pytest.mark.parametrize("own_address", [HERE, None])
+@pytest.mark.parametrize("own_address", [HERE, None], ids=["own address", "no address"])
 def test_a_missing_and_a_broken_file_is_named(files, name, own_address):
     settings = TlsSettings(**files)
     files[name].write_text("-----BEGIN nothing\n")
