@@ -2,16 +2,21 @@
 
     blocks_of(page)   the page's blocks
     inventory         `inventory.toml`: who runs which block, or why nobody does
+    installed         installs a package that a page shows, and runs `formal-cluster` with it
 
 A block that no check can be made for is preceded by `<!-- unchecked: why -->`; the tests list them.
 """
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
+import subprocess
+import sys
 import textwrap
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,3 +102,47 @@ class Inventory:
 @pytest.fixture(scope="session")
 def inventory() -> Inventory:
     return Inventory(tomllib.loads((Path(__file__).parent / "inventory.toml").read_text()))
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> Callable[..., Callable[[str], subprocess.CompletedProcess[str]]]:
+    """Puts modules and metadata where an installation leaves them, below `tmp_path`.
+
+    What it gives back runs a command line of the page with them.
+    """
+
+    def install(
+        package: str, files: Mapping[str, str], project: Mapping[str, Any]
+    ) -> Callable[[str], subprocess.CompletedProcess[str]]:
+        metadata = tmp_path / f"{package}-{project['version']}.dist-info"
+        metadata.mkdir()
+        (metadata / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
+        )
+        (metadata / "entry_points.txt").write_text(
+            "".join(
+                f"[{group}]\n" + "".join(f"{name} = {value}\n" for name, value in entries.items())
+                for group, entries in project["entry-points"].items()
+            )
+        )
+        directory = tmp_path / package
+        directory.mkdir()
+        (directory / "__init__.py").touch()
+        for name, text in files.items():
+            (directory / name).write_text(text)
+        return run
+
+    def run(line: str) -> subprocess.CompletedProcess[str]:
+        program, *arguments = shlex.split(line)
+        assert "formal-cluster" == program
+        path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+        return subprocess.run(
+            [sys.executable, "-m", "formal_cluster", *arguments],
+            cwd=tmp_path.parent,  # not `tmp_path` itself, or it would be on the path twice
+            env={**os.environ, "PYTHONPATH": path},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return install

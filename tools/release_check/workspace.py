@@ -12,8 +12,10 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 
-PRIVATE = frozenset({"formal-cluster-store-redis-test", "formal-cluster-bigquery"})
-"""Never uploaded: a store for tests, and an example that is run from the repository."""
+PRIVATE = frozenset(
+    {"formal-cluster-store-redis-test", "formal-cluster-bigquery", "formal-cluster-store-nats"}
+)
+"""Never uploaded: a store for tests, and examples that are run from the repository."""
 
 
 def normalized(name: str) -> str:
