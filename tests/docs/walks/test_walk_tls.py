@@ -38,8 +38,13 @@ def test_two_instances_with_the_pages_certificates_form_a_cluster(walk, machines
             machine.until_clustered(voters=1)
         look = page.take("$ etcdctl").replace("$ etcdctl", "etcdctl").replace("$ curl", "curl")
         a.environment["ADDRESS"] = a.address
-        shown = a.run(f"cd /etc/formal-cluster\n{look}")
-    assert [2, 2] == [shown.count(f"https://{m.address}:{machines.peer_port}") for m in both]
+
+        def both_are_members() -> bool:
+            shown = a.run(f"cd /etc/formal-cluster\n{look}")
+            urls = [f"https://{machine.address}:{machines.peer_port}" for machine in both]
+            return [2, 2] == [shown.count(url) for url in urls]
+
+        a.until("told of both members by etcdctl and by curl", both_are_members)
 
 
 def copy_authority(from_, to):
