@@ -67,11 +67,13 @@ async def test_a_restart_that_may_have_lost_something_is_another_store(
 
 
 async def test_what_is_left_of_the_history_can_be_read_in_the_new_life(
-    redis_start, open_store, serving
+    redis_start, open_store, serving, eventually
 ):
     server = redis_start("--appendonly", "yes")
     store = await open_store(server)
     first = await store.put(b"k", b"1")
+    with server.client() as client:  # so it is left: Redis may write up to two seconds late
+        await eventually(lambda: client.info("persistence")["aof_buffer_length"] == 0)
     await restart(server, store, serving)
     await store.put(b"k", b"2")
 
