@@ -127,9 +127,10 @@ async def test_what_a_new_snapshot_replaces_is_deleted(store: InterruptedStore) 
         assert {*expected, KEYS.head, KEYS.mark(head.id)} == set(await keys(store))
 
 
-async def test_a_snapshot_of_version_1_is_read(store: InterruptedStore) -> None:
-    head = Head(
-        version=1,
+def old_head(version: int) -> Head:
+    """As an earlier release wrote it, of one chunk."""
+    return Head(
+        version=version,
         id="1-a",
         chunks=1,
         revision=9,
@@ -138,6 +139,10 @@ async def test_a_snapshot_of_version_1_is_read(store: InterruptedStore) -> None:
         writers={},
         windows={},
     )
+
+
+async def test_a_snapshot_of_version_1_is_read(store: InterruptedStore) -> None:
+    head = old_head(1)
     rows = [
         Row("reads", ("alice",), [30_000], [25_000, 100], [4, 2]),
         Row("reads", None, [], [7], [3]),
@@ -161,16 +166,7 @@ async def test_a_snapshot_of_version_1_is_read(store: InterruptedStore) -> None:
 
 
 async def test_a_snapshot_of_version_2_is_read(store: InterruptedStore) -> None:
-    head = Head(
-        version=2,
-        id="1-a",
-        chunks=1,
-        revision=9,
-        log_time=START,
-        wall=START,
-        writers={},
-        windows={},
-    )
+    head = old_head(2)
     alice, bob = msgspec.msgpack.encode(("alice",)), msgspec.msgpack.encode(("bob",))
     begin = (START + (1 << 52)).to_bytes(8, "big")
     ones = begin + b"\0" + msgspec.msgpack.encode([300, 7, 0])
