@@ -103,7 +103,7 @@ async def test_a_kill_never_splits_the_counters_of_one_request(
 ):
     (tmp_path / "go").touch()
     one, two = instances = [counting(name, grade, 1_000_000) for name in ("one", "two")]
-    seen: list[int] = []
+    seen: set[int] = set()
     settings = {
         "instance": {"id": "observer"},
         "store": {"driver": "etcd", "etcd": {"endpoints": [etcd_single.client_url]}},
@@ -111,10 +111,11 @@ async def test_a_kill_never_splits_the_counters_of_one_request(
     async with Cluster.from_settings(settings) as observer:
 
         def look() -> int:
+            """How many different counts were seen so far; in each the three are one."""
             user, bucket, address = (counts[0].value for counts in observer.counters.peek(READS))
             assert user == bucket == address
-            seen.append(user)
-            return user
+            seen.add(user)
+            return len(seen)
 
         async def watch() -> None:
             while True:
@@ -127,13 +128,11 @@ async def test_a_kill_never_splits_the_counters_of_one_request(
         watching = asyncio.create_task(watch())
         for victim in (one, two):
             before = look()
-            await eventually(lambda n=before: look() > n + 50)
+            await eventually(lambda n=before: look() > n + 10)
             victim.kill()
             victim.start()
         before = look()
-        await eventually(lambda: look() > before + 50)
+        await eventually(lambda: look() > before + 10)
         watching.cancel()
         with pytest.raises(asyncio.CancelledError):
             await watching
-
-    assert len(set(seen)) > 20
