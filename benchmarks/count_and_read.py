@@ -64,7 +64,7 @@ async def measure(counters: Counters, subjects: Sequence[CounterRead]) -> Sample
         await asyncio.sleep(0)
     while counters.status().pending:  # noqa: ASYNC110  hits confirm on their own
         await asyncio.sleep(0.001)
-    return sample(latencies, clock() - begun)
+    return sample(latencies, clock() - begun, len(subjects))
 
 
 def run(effort: Effort) -> Section:

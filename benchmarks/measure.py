@@ -47,12 +47,16 @@ class Result:
         return statistics.median(s.p99_us for s in self.samples)
 
 
-def sample(latencies_s: list[float], elapsed_s: float) -> Sample:
-    """Condense one round."""
+def sample(latencies_s: list[float], elapsed_s: float, operations: int | None = None) -> Sample:
+    """Condense one round.
+
+    Args:
+        operations: How many there were, if not each of them was timed.
+    """
     latencies_s.sort()
     last = len(latencies_s) - 1
     return Sample(
-        rate=len(latencies_s) / elapsed_s,
+        rate=(len(latencies_s) if operations is None else operations) / elapsed_s,
         p50_us=latencies_s[last // 2] * 1e6,
         p99_us=latencies_s[round(last * 0.99)] * 1e6,
     )

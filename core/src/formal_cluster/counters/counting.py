@@ -14,19 +14,25 @@ _COUNTS = tuple(Count(value) for value in range(_PREPARED))
 
 
 def counts_of(
-    books: Books, read: CounterRead, pending: Pending | None, now: int, log_now: int
+    books: Books,
+    read: CounterRead,
+    pending: Pending | None,
+    now: int,
+    log_now: int,
+    *,
+    hits: Hits | SharedHits | None = None,
 ) -> list[Count]:
     """The counts at a log time, per window. The lock of `books` is held.
 
     Args:
         pending: What the subject has that the log does not hold yet.
         now: The monotonic time of `log_now`.
+        hits: What it has that is folded; looked up if it is not given.
     """
     # The hottest loop of the product: a call saved here is 5 % of a decision.
     state, key = books.state, read.key
-    hits: Hits | SharedHits | None = state.hot.get(key)
     if hits is None:
-        hits = state.find(key)
+        hits = state.hot.get(key) or state.find(key)
     lengths = books.asked.get(key.counter, _NONE)
     counts = []
     for window in read.windows:

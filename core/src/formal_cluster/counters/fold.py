@@ -142,9 +142,17 @@ class State:
         hits = self.subjects.look(key)
         return self.tail.look(key) if hits is None else hits
 
+    def ready(self) -> Callable[[CounterKey], Hits | None]:
+        """What finds hits that may be changed as they are; while a snapshot is made, none."""
+        return self.hot.get if self.subjects.preserve is None else _nothing
+
     def resolution(self, counter: str) -> Resolution:
         """The windows that hits of `counter` are kept for."""
         return self.resolutions.get(counter, BASE_RESOLUTION)
+
+    def exact(self, counter: str) -> int:
+        """How many of the newest hits of `counter` are kept one by one."""
+        return self._more_exact.get(counter, self._exact_entries)
 
     def recent_writers(self) -> int:
         """How many writers appended something in the last minute of log time."""
@@ -270,8 +278,7 @@ class State:
         if hits is None:
             self.tail.add(key, at, count, self.log_time, resolution)
         else:
-            exact = self._more_exact.get(key.counter, self._exact_entries)
-            hits.add(at, count, self.log_time, resolution, exact)
+            hits.add(at, count, self.log_time, resolution, self.exact(key.counter))
 
     def _pass_time(self, writer: str, batch: Batch) -> None:
         """Log time goes on; `clock` says why so."""
@@ -357,3 +364,7 @@ class State:
         self.subjects.sweep(self.log_time, self._admitted, self.expired)
         self.tail.sweep(self.log_time, self.expired)
         self._admitted = 0
+
+
+def _nothing(_key: CounterKey) -> None:
+    return None

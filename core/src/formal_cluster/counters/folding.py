@@ -89,20 +89,30 @@ class Folding:
         log_time, stamp = state.log_time, state.stamp
         settled = books.held is None and state.restoration.over(log_time)
         place = Place(books.refund, state.revision, stamp)
-        pending, add = books.outbox.pending.get, state.hit
+        pending, ready, add = books.outbox.pending.get, state.ready(), state.hit
+        counter = None
         for hit in hits:
-            reads = hit.reads
-            if settled and not hit.done.done():
-                hit.place = place
-                hit.counts = [
-                    counts_of(books, read, pending(read.key), now, log_time) for read in reads
-                ]
+            reads, counts = hit.reads, []
+            decided = settled and not hit.done.done()
+            for read in reads:
+                key = read.key
+                record = ready(key)
+                if decided:
+                    counts.append(counts_of(books, read, pending(key), now, log_time, hits=record))
+                if record is None:
+                    add(key, log_time, 1)
+                    continue
+                # As `add`, at half the price.
+                if key.counter != counter:
+                    counter = key.counter
+                    resolution, exact = state.resolution(counter), state.exact(counter)
+                record.add(stamp, 1, log_time, resolution, exact)
+            if decided:
+                hit.place, hit.counts = place, counts
                 hit.done.set_result(None)
             else:
                 # If it is done, its caller has been told that it could not be decided, or is gone.
                 self._refuse(hit, stamp, UNSETTLED)
-            for read in reads:
-                add(read.key, log_time, 1)
 
     def settle_unseen(self, load: Load, log_time: int) -> None:
         """The load is in the log, but what was before it there has not been seen."""
