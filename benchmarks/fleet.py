@@ -21,6 +21,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from benchmarks.contestant import Limiter, Place
 from benchmarks.contestants import by_name
 from benchmarks.stores import Stores
+from formal_cluster.server import collector
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -150,6 +151,7 @@ async def _obey(name: str, place: Place, pipe: Connection) -> None:
             pipe.send((False, traceback.format_exc()))
             return
         instance = Instance(place.instance, limiter)
+        collector.calm()  # as `formal-cluster serve` does; here for everybody
         pipe.send((True, None))
         while True:
             try:

@@ -1,7 +1,7 @@
 """This project as a contestant: a `Cluster` on the same one etcd that the other contestants use.
 
 An external etcd, so that each side has one store process; what three embedded members cost is
-measured by itself. Everything is at its default, the garbage collector too.
+measured by itself. All settings are at their defaults.
 """
 
 from __future__ import annotations
