@@ -37,6 +37,7 @@ EVENTUAL = "ours, eventual"
 HIT = "ours, eventual, hit()"
 DECIDE = "ours, eventual, with a policy"
 STRICT = "ours, strict"
+STRICT_HIT = "ours, strict, hit only"
 RIVAL = "local dict, 50 ms sync"
 MOVING = "limits, moving"
 CAS = "etcd CAS per key"
@@ -61,6 +62,14 @@ CONTESTANTS: tuple[Contestant, ...] = (
     Contestant("throttled-py, GCRA", "leaky bucket", Store.REDIS, libraries.throttled),
     Contestant(LUA, "fixed window", Store.REDIS, redis_commands.script, callers=CALLERS),
     Contestant(STRICT, "sliding log", Store.ETCD, ours_limiter.strict, callers=CALLERS),
+    Contestant(
+        STRICT_HIT,
+        "sliding log",
+        Store.ETCD,
+        ours_limiter.strict_hit,
+        callers=CALLERS,
+        limits=False,
+    ),
     Contestant(CAS, "sliding log", Store.ETCD, etcd_compare_and_swap.per_key, callers=CALLERS),
     Contestant(BARE, "counts nothing", Store.ETCD, _bare_loop, callers=CALLERS, limits=False),
     Contestant(

@@ -144,3 +144,17 @@ async def strict(place: Place) -> AsyncIterator[Limiter]:
             return True
 
         yield Limiter(later=admit)
+
+
+@asynccontextmanager
+async def strict_hit(place: Place) -> AsyncIterator[Limiter]:
+    """Appended to the log; permitted whatever the count before it there is."""
+    async with _cluster(place) as cluster:
+        counting = _Counting(cluster, place)
+        counters, reads = counting.counters, counting.reads
+
+        async def admit(subject: str, _limit: int) -> bool:
+            (await counters.attempt_strict(reads(subject), deadline_s=_DEADLINE_S)).commit()
+            return True
+
+        yield Limiter(later=admit)
