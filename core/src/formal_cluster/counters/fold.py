@@ -232,8 +232,19 @@ class State:
 
     def add_strict(self, batch: Batch, start: int, end: int) -> None:
         """Fold the hits of some strict attempts. It may also be done one by one with `hit`."""
+        keys, log_time, stamp, ready = batch.keys, self.log_time, self.stamp, self.ready()
+        counter = None
         for index in chain.from_iterable(batch.strict[start:end]):
-            self.hit(batch.keys[index], self.log_time, 1)
+            key = keys[index]
+            hits = ready(key)
+            if hits is None:
+                self.hit(key, log_time, 1)
+                continue
+            # As `hit`, at half the price.
+            if key.counter != counter:
+                counter = key.counter
+                resolution, exact = self.resolution(counter), self.exact(counter)
+            hits.add(stamp, 1, log_time, resolution, exact)
 
     def add_blocks(self, batch: Batch, before: Callable[[int], None] | None = None) -> None:
         """Fold the blocks of reserved hits.
