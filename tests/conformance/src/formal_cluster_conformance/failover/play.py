@@ -12,9 +12,9 @@ from typing import Final
 
 from formal_cluster.errors import OutcomeUnknown, StoreError, Unavailable
 from formal_cluster.model import Capability, Event
-from formal_cluster.protocols import StateStore
 from formal_cluster_conformance import load
 from formal_cluster_conformance.bed import Bed, changes
+from formal_cluster_conformance.calls import Traced
 from formal_cluster_conformance.declaration import Fault
 from formal_cluster_conformance.failover.faults import held, injected
 from formal_cluster_conformance.linear.operation import Kind
@@ -24,6 +24,7 @@ _CLIENTS: Final = 12
 _PAUSE_S: Final = 0.003
 _CALM_S: Final = 0.3
 _WRITES_HIT: Final = 3
+_FOLLOWED_S: Final = 20.0
 _POLL_S: Final = 0.02
 
 
@@ -70,7 +71,7 @@ async def played(bed: Bed, fault: Fault) -> Recorded:
 
 async def _play(bed: Bed, fault: Fault) -> Recorded:
     drivers = await bed.many()
-    await bed.site.backing.settled()
+    await bed.settled()
     dice = random.Random(f"{bed.seed} {fault}")
     below = bed.prefix + b"load/"
     keys = [below + b"%d" % number for number in range(3)]
@@ -104,7 +105,7 @@ async def _hit(
     bed: Bed,
     fault: Fault,
     dice: random.Random,
-    drivers: Sequence[StateStore],
+    drivers: Sequence[Traced],
     clients: Sequence[load.Client],
     recorded: Recorded,
     below: bytes,
@@ -127,7 +128,7 @@ async def _hit(
     recorded.hindered += recorded.history.hindered(hit_at, healed_at)
 
 
-async def writable(driver: StateStore, key: bytes, within_s: float) -> None:
+async def writable(driver: Traced, key: bytes, within_s: float) -> None:
     """Wait until the driver takes writes.
 
     Raises:
@@ -145,14 +146,16 @@ async def writable(driver: StateStore, key: bytes, within_s: float) -> None:
                 else:
                     return
     except TimeoutError:
+        last_said = "has not returned" if last is None else f"raised {last!r} last"
         raise Violation(
-            f"{within_s:g} s after the fault an instance still takes no writes: {last!r}"
+            f"{within_s:g} s after the fault (`recovery_s` of the declaration) instance "
+            f"{driver.instance} still takes no writes: put({key!r}) {last_said}"
         ) from None
 
 
 @asynccontextmanager
 async def _following(
-    drivers: Sequence[StateStore], below: bytes, begin: int, recorded: Recorded
+    drivers: Sequence[Traced], below: bytes, begin: int, recorded: Recorded
 ) -> AsyncIterator[None]:
     """Every driver's watch is read all the while, and up to the end of the load."""
     if not {Capability.WATCH, Capability.WATCH_HISTORY} <= drivers[0].capabilities:
@@ -175,11 +178,16 @@ async def _following(
         yield
         end = await drivers[0].put(below + b"~end", b"")
         recorded.truth = await changes(drivers[0], below, begin + 1, end)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(_FOLLOWED_S):
             while min(positions) < end and not recorded.broken:
                 await asyncio.sleep(_POLL_S)
     except TimeoutError:
-        recorded.broken.append(f"watches are at {positions} and do not reach revision {end}")
+        recorded.broken += [
+            f"{_FOLLOWED_S:g} s after the load the watch of instance {at} is at revision "
+            f"{position}, not at {end}"
+            for at, position in enumerate(positions)
+            if position < end
+        ]
     finally:
         for task in tasks:
             task.cancel()

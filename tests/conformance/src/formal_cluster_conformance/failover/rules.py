@@ -147,7 +147,7 @@ async def minority(bed: Bed) -> None:
     if len(nodes) < 3:
         raise NotPossible(f"there are {len(nodes)} nodes; a minority can be lost of three")
     drivers = await bed.many()
-    await bed.site.backing.settled()
+    await bed.settled()
     for dead in nodes if not bed.quick else [bed.random.choice(nodes)]:
         before = {
             bed.key(str(at)): await store.put(bed.key(str(at)), b"")
@@ -163,7 +163,7 @@ async def minority(bed: Bed) -> None:
                     bed.evidence.operations += 2
         finally:
             await dead.restart()
-        await bed.site.backing.settled()
+        await bed.settled()
         for store in drivers:
             await writable(store, bed.key("after"), bed.declaration.recovery_s)
     bed.evidence.faults["dead"] = bed.evidence.operations

@@ -8,7 +8,17 @@ from contextlib import aclosing
 from formal_cluster.errors import Compacted, Conflict
 from formal_cluster.model import Capability, Event, EventKind, WatchUpdate
 from formal_cluster.protocols import StateStore
-from formal_cluster_conformance.bed import Bed, changes, expect, first, holds, raises, read_to
+from formal_cluster_conformance.bed import (
+    PATIENCE_S,
+    Bed,
+    changes,
+    expect,
+    first,
+    holds,
+    raises,
+    read_to,
+)
+from formal_cluster_conformance.calls import named
 from formal_cluster_conformance.results import Violation
 from formal_cluster_conformance.rules import rule
 
@@ -154,10 +164,12 @@ async def to_come(bed: Bed) -> None:
         reading = asyncio.ensure_future(anext(watch))
         revisions = [await store.put(bed.key(), b"%d" % number) for number in range(1, 6)]
         try:
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(PATIENCE_S):
                 events = list((await reading).events)
-        except TimeoutError:
-            raise Violation("a watch from a revision to come stays silent") from None
+        except TimeoutError as error:
+            raise Violation(
+                f"a watch from a revision to come stays silent: {named(error)}"
+            ) from error
         while not events or events[-1].revision < revisions[-1]:
             events += (await first(watch, "the changes to come")).events
     expected = [revision for revision in revisions if revision >= now + 3]
@@ -184,8 +196,12 @@ async def apart(bed: Bed) -> None:
         waiting = asyncio.ensure_future(anext(cancelled))
         await asyncio.wait([waiting], timeout=0.02)
         waiting.cancel()
-        await asyncio.wait([waiting], timeout=15)
-        holds(waiting.done(), "a watch that waits cannot be cancelled")
+        await asyncio.wait([waiting], timeout=PATIENCE_S)
+        holds(
+            waiting.done(),
+            f"watch({bed.prefix!r}) on instance 0 has not ended {PATIENCE_S:g} s after its reader "
+            "was cancelled",
+        )
         revisions = [await store.put(bed.key(), b"%d" % number) for number in range(5)]
         for name, watch in (("kept", kept), ("unread", unread)):
             events = await read_to(watch, revisions[-1])
@@ -224,8 +240,8 @@ async def idle(bed: Bed) -> None:
             try:
                 async with asyncio.timeout(_IDLE_S):
                     update = await anext(watch)
-            except TimeoutError:
-                raise Violation(f"an idle watch is silent for {_IDLE_S:g} s") from None
+            except TimeoutError as error:
+                raise Violation(f"an idle watch is silent: {named(error)}") from error
             expect((), update.events, "the events of an idle watch")
             holds(update.revision >= before, "the revision of an idle watch goes back")
             bed.evidence.operations += loop.time() - begun > 0

@@ -10,6 +10,8 @@ from formal_cluster.model import Entry, Listing
 from formal_cluster.store_memory import MemoryStateStore
 from formal_cluster_conformance.zoo.healthy import Healthy
 
+_REPLAYED_AT_ONCE = 20
+
 
 class LostUpdate(Healthy):
     """Checks the condition, and writes a moment later without looking again."""
@@ -253,6 +255,26 @@ class HalfCancelled(Healthy):
             raise
 
 
+class AnswersFromReplay(Healthy):
+    """Just started, it answers from a replay of the changes that is not over yet."""
+
+    caught_by = "ST-START-01"
+
+    async def start(self) -> None:
+        """The replay goes on with each answer, so that a slow machine sees the same."""
+        await super().start()
+        self._replayed, self._newest = 0, self.server.memory.keyspace.revision
+
+    def _is_replayed(self, entry: Entry) -> bool:
+        self._replayed += _REPLAYED_AT_ONCE
+        return not self._replayed < entry.revision <= self._newest
+
+    async def get(self, key: bytes) -> Entry | None:
+        """As far as it has got."""
+        entry = await super().get(key)
+        return entry if entry and self._is_replayed(entry) else None
+
+
 KINDS: tuple[type[Healthy], ...] = (
     LostUpdate,
     ConditionIgnored,
@@ -268,4 +290,5 @@ KINDS: tuple[type[Healthy], ...] = (
     TtlNever,
     TtlKept,
     HalfCancelled,
+    AnswersFromReplay,
 )
