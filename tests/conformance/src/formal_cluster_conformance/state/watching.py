@@ -57,22 +57,28 @@ async def every_change(bed: Bed) -> None:
 
 @rule(
     "ST-WATCH-02",
-    "A watch from now on says at once from where, and has every change after it.",
+    "A watch from now on says at once from where; it has every change after that, and none "
+    "acknowledged before it was asked for, through whichever instance.",
     needs=_NEEDS,
 )
 async def from_now_on(bed: Bed) -> None:
-    """And none before."""
-    store = await bed.store()
-    before = await store.put(bed.key(), b"1")
-    async with aclosing(store.watch(bed.prefix)) as watch:
-        beginning = await first(watch, "the first update")
-        expect((), beginning.events, "the events of the first update")
-        holds(
-            beginning.revision >= before,
-            f"a watch begins at {beginning.revision}, before the last change {before}",
-        )
-        later = await store.put(bed.key(), b"2")
-        expect([_put(bed.key(), b"2", later)], await read_to(watch, later), "the changes")
+    """Each instance in turn writes, another one watches at once."""
+    drivers, key = await bed.many(), bed.key()
+    for number in range(bed.size(6, 30)):
+        writer, watcher = drivers[number % len(drivers)], drivers[(number + 1) % len(drivers)]
+        before = await writer.put(key, b"before")
+        async with aclosing(watcher.watch(bed.prefix)) as watch:
+            beginning = await first(watch, "the first update")
+            where = f"of a watch on instance {watcher.instance} from now on"
+            expect((), beginning.events, f"the events of the first update {where}")
+            holds(
+                beginning.revision >= before,
+                f"the first update {where} is at {beginning.revision}, before the change {before} "
+                f"that instance {writer.instance} had acknowledged",
+            )
+            after = await writer.put(key, b"after")
+            changed = await read_to(watch, after)
+            expect([_put(key, b"after", after)], changed, f"the changes {where}")
 
 
 @rule("ST-WATCH-03", "A watch has the changes below its prefix and no others.", needs=_HISTORY)

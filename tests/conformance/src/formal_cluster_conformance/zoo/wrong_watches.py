@@ -120,6 +120,20 @@ class WatchSkipsOne(Healthy):
                 yield update
 
 
+class WatchBeginsBefore(Healthy):
+    """A watch from now on begins with the last change before it."""
+
+    caught_by = "ST-WATCH-02"
+
+    def watch(
+        self, prefix: bytes, *, from_revision: int | None = None
+    ) -> AsyncGenerator[WatchUpdate, None]:
+        """An off-by-one."""
+        if from_revision is None:
+            from_revision = self.server.memory.keyspace.revision
+        return super().watch(prefix, from_revision=from_revision)
+
+
 class SilentWhenIdle(Healthy):
     """Its watches say nothing as long as nothing changes."""
 
@@ -164,6 +178,7 @@ KINDS: tuple[type[Healthy], ...] = (
     ExpiresInSilence,
     WatchJumps,
     WatchSkipsOne,
+    WatchBeginsBefore,
     SilentWhenIdle,
     SaysNotApplied,
 )
