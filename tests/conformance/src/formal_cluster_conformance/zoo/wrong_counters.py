@@ -17,7 +17,8 @@ from formal_cluster.protocols import Attempt, StateStore
 from formal_cluster_conformance.calls import Traced
 from formal_cluster_conformance.counters.attended import Attended
 from formal_cluster_conformance.counters.instances import Clock
-from formal_cluster_conformance.zoo.healthy import Healthy, Server
+from formal_cluster_conformance.zoo.healthy import Healthy
+from formal_cluster_conformance.zoo.server import Server
 
 _Hits = defaultdict[CounterKey, list[int]]
 

@@ -1,9 +1,13 @@
-"""Wrong stores: keys, conditions, listings, times to live. See `zoo`."""
+"""Wrong stores: keys, conditions, listings, times to live. See `zoo`.
+
+A wrong `put` names the options that its fault is about; the others it passes on.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
+from typing import Any
 
 from formal_cluster.errors import Conflict
 from formal_cluster.model import Entry, Listing
@@ -19,12 +23,7 @@ class LostUpdate(Healthy):
     caught_by = "ST-CAS-05"
 
     async def put(
-        self,
-        key: bytes,
-        value: bytes,
-        *,
-        if_revision: int | None = None,
-        ttl: float | None = None,
+        self, key: bytes, value: bytes, *, if_revision: int | None = None, **options: Any
     ) -> int:
         """Check, then act."""
         await self.ask()
@@ -34,7 +33,7 @@ class LostUpdate(Healthy):
             if actual != if_revision:
                 raise Conflict("not at that revision", actual=actual)
             await asyncio.sleep(0)
-        return await self.answer(await MemoryStateStore.put(self, key, value, ttl=ttl))
+        return await self.answer(await MemoryStateStore.put(self, key, value, **options))
 
 
 class ConditionIgnored(Healthy):
@@ -43,17 +42,10 @@ class ConditionIgnored(Healthy):
     caught_by = "ST-CAS-03"
 
     async def put(
-        self,
-        key: bytes,
-        value: bytes,
-        *,
-        if_revision: int | None = None,
-        ttl: float | None = None,
+        self, key: bytes, value: bytes, *, if_revision: int | None = None, **options: Any
     ) -> int:
         """Write in any case."""
-        return await super().put(
-            key, value, if_revision=None if if_revision else if_revision, ttl=ttl
-        )
+        return await super().put(key, value, if_revision=0 if if_revision == 0 else None, **options)
 
 
 class ConflictLies(Healthy):
@@ -61,17 +53,10 @@ class ConflictLies(Healthy):
 
     caught_by = "ST-CAS-03"
 
-    async def put(
-        self,
-        key: bytes,
-        value: bytes,
-        *,
-        if_revision: int | None = None,
-        ttl: float | None = None,
-    ) -> int:
+    async def put(self, key: bytes, value: bytes, **options: Any) -> int:
         """Tell the store's revision instead of the key's."""
         try:
-            return await super().put(key, value, if_revision=if_revision, ttl=ttl)
+            return await super().put(key, value, **options)
         except Conflict as conflict:
             revision = self.server.memory.keyspace.revision + 1
             raise Conflict(str(conflict), actual=revision) from conflict
@@ -118,16 +103,9 @@ class RevisionBackwards(Healthy):
 
     caught_by = "ST-CONC-03"
 
-    async def put(
-        self,
-        key: bytes,
-        value: bytes,
-        *,
-        if_revision: int | None = None,
-        ttl: float | None = None,
-    ) -> int:
+    async def put(self, key: bytes, value: bytes, **options: Any) -> int:
         """One in thirty."""
-        revision = await super().put(key, value, if_revision=if_revision, ttl=ttl)
+        revision = await super().put(key, value, **options)
         return max(1, revision - 6) if self.server.dice.random() < 1 / 30 else revision
 
 
@@ -180,16 +158,11 @@ class TtlTooEarly(Healthy):
     caught_by = "ST-TTL-01"
 
     async def put(
-        self,
-        key: bytes,
-        value: bytes,
-        *,
-        if_revision: int | None = None,
-        ttl: float | None = None,
+        self, key: bytes, value: bytes, *, ttl: float | None = None, **options: Any
     ) -> int:
         """A margin on the wrong side."""
         shorter = None if ttl is None else ttl * 2 / 3
-        return await super().put(key, value, if_revision=if_revision, ttl=shorter)
+        return await super().put(key, value, ttl=shorter, **options)
 
 
 class TtlNever(Healthy):
@@ -198,15 +171,10 @@ class TtlNever(Healthy):
     caught_by = "ST-TTL-02"
 
     async def put(
-        self,
-        key: bytes,
-        value: bytes,
-        *,
-        if_revision: int | None = None,
-        ttl: float | None = None,
+        self, key: bytes, value: bytes, *, ttl: float | None = None, **options: Any
     ) -> int:
         """For ever."""
-        return await super().put(key, value, if_revision=if_revision)
+        return await super().put(key, value, **options)
 
 
 class TtlKept(Healthy):
@@ -215,12 +183,7 @@ class TtlKept(Healthy):
     caught_by = "ST-TTL-04"
 
     async def put(
-        self,
-        key: bytes,
-        value: bytes,
-        *,
-        if_revision: int | None = None,
-        ttl: float | None = None,
+        self, key: bytes, value: bytes, *, ttl: float | None = None, **options: Any
     ) -> int:
         """As long as it was first meant to live."""
         kept: dict[bytes, float] = self.server.notes.setdefault("ttls", {})
@@ -228,7 +191,7 @@ class TtlKept(Healthy):
             ttl = kept.get(key)
         else:
             kept[key] = ttl
-        return await super().put(key, value, if_revision=if_revision, ttl=ttl)
+        return await super().put(key, value, ttl=ttl, **options)
 
 
 class HalfCancelled(Healthy):
@@ -236,18 +199,11 @@ class HalfCancelled(Healthy):
 
     caught_by = "ST-CANCEL-01"
 
-    async def put(
-        self,
-        key: bytes,
-        value: bytes,
-        *,
-        if_revision: int | None = None,
-        ttl: float | None = None,
-    ) -> int:
+    async def put(self, key: bytes, value: bytes, **options: Any) -> int:
         """The key is written, and its event is lost with the caller."""
         try:
             await asyncio.sleep(0)
-            return await super().put(key, value, if_revision=if_revision, ttl=ttl)
+            return await super().put(key, value, **options)
         except asyncio.CancelledError:
             keyspace = self.server.memory.keyspace
             if keyspace.get(key) is None:
