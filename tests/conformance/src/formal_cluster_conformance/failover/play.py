@@ -36,6 +36,7 @@ class Recorded:
         truth: Every change of the load's keys, as a watch tells it afterwards.
         followed: What each instance's watch showed, opened before the fault.
         broken: Why a watch ended, if it did.
+        held: From when to when the fault held, each time.
         during: Calls that ran at some time during the fault.
         hindered: Those of them that failed or took long.
         nobody_spared: Whether the fault cannot but hinder every call.
@@ -47,6 +48,7 @@ class Recorded:
     truth: list[Event] = field(default_factory=list)
     followed: list[list[Event]] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
+    held: list[tuple[float, float]] = field(default_factory=list)
     during: int = 0
     hindered: int = 0
     nobody_spared: bool = False
@@ -90,6 +92,9 @@ async def _play(bed: Bed, fault: Fault) -> Recorded:
             await asyncio.sleep(_CALM_S)
         finally:
             running = False
+    # Not before: a call that the fault holds up is in the history only when it has ended.
+    recorded.during = sum(history.during(*each) for each in recorded.held)
+    recorded.hindered = sum(history.hindered(*each) for each in recorded.held)
     return recorded
 
 
@@ -121,11 +126,10 @@ async def _hit(
         recorded.what.append(what)
         await held(1.5 if bed.quick else dice.uniform(1.0, 4.0), lambda: met() >= _CLIENTS)
         healed_at = now()
+    recorded.held.append((hit_at, healed_at))
     for at, driver in enumerate(drivers):
         await writable(driver, below + b"~%d" % at, bed.declaration.recovery_s)
     recorded.recovered_s = max(recorded.recovered_s, now() - healed_at)
-    recorded.during += recorded.history.during(hit_at, healed_at)
-    recorded.hindered += recorded.history.hindered(hit_at, healed_at)
 
 
 async def writable(driver: Traced, key: bytes, within_s: float) -> None:
