@@ -238,7 +238,7 @@ async def test_an_instance_that_takes_no_writes_after_a_fault_is_named():
     assert_told(
         await tried("FO-KILL-01", declaration),
         Status.FAILED,
-        "1 s after the fault (`recovery_s` of the declaration) instance 0 still takes no writes: "
+        "1 s after the fault (`recovery_s` of the declaration) instance 0 is still not served: "
         "put(b'/conformance/FO-KILL-01/0/load/~0') raised Unavailable('the connection is broken')",
     )
 

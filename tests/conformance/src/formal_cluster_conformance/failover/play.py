@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 
 from formal_cluster.errors import OutcomeUnknown, StoreError, Unavailable
-from formal_cluster.model import Capability, Event
+from formal_cluster.model import Capability, Entry, Event
 from formal_cluster_conformance import load
 from formal_cluster_conformance.bed import Bed, changes
 from formal_cluster_conformance.calls import Traced
@@ -20,12 +20,16 @@ from formal_cluster_conformance.failover.faults import held, injected
 from formal_cluster_conformance.linear.operation import Kind
 from formal_cluster_conformance.results import Violation
 
+_T = TypeVar("_T")
 _CLIENTS: Final = 12
 _PAUSE_S: Final = 0.003
 _CALM_S: Final = 0.3
 _WRITES_HIT: Final = 3
 _FOLLOWED_S: Final = 20.0
 _POLL_S: Final = 0.02
+_WITNESS: Final = b"~witness"
+"""A key that the load leaves alone: its own are soon written again, and what a fault has made of
+them may never be read."""
 
 
 @dataclass
@@ -36,6 +40,7 @@ class Recorded:
         truth: Every change of the load's keys, as a watch tells it afterwards.
         followed: What each instance's watch showed, opened before the fault.
         broken: Why a watch ended, if it did.
+        lost: What instances read of the last write before the fault, if not what was written.
         held: From when to when the fault held, each time.
         during: Calls that ran at some time during the fault.
         hindered: Those of them that failed or took long.
@@ -48,6 +53,7 @@ class Recorded:
     truth: list[Event] = field(default_factory=list)
     followed: list[list[Event]] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
     held: list[tuple[float, float]] = field(default_factory=list)
     during: int = 0
     hindered: int = 0
@@ -78,6 +84,7 @@ async def _play(bed: Bed, fault: Fault) -> Recorded:
     below = bed.prefix + b"load/"
     keys = [below + b"%d" % number for number in range(3)]
     begin = await drivers[0].put(below + b"~begin", b"")
+    await drivers[0].put(below + _WITNESS, b"before")
     history, clients = load.clients(drivers, keys, below, dice, count=_CLIENTS)
     alone = len(bed.site.backing.nodes) == 1 and fault in (Fault.KILL, Fault.PAUSE)
     recorded, running = Recorded(history, nobody_spared=alone or fault is Fault.STOP_ALL), True
@@ -121,6 +128,8 @@ async def _hit(
         under_way = sum(client.under_way is not None for client in clients)
         return recorded.history.during(hit_at, now()) + under_way
 
+    value = b"%d" % len(recorded.held)
+    witness = Entry(below + _WITNESS, value, await drivers[0].put(below + _WITNESS, value))
     async with injected(bed.site, fault, dice) as what:
         hit_at = now()
         recorded.what.append(what)
@@ -128,6 +137,16 @@ async def _hit(
         healed_at = now()
     recorded.held.append((hit_at, healed_at))
     for at, driver in enumerate(drivers):
+        entry = await served(
+            driver,
+            f"get({witness.key!r})",
+            lambda driver=driver: driver.get(witness.key),  # type: ignore[misc]
+            bed.declaration.recovery_s,
+        )
+        if entry != witness:
+            recorded.lost.append(
+                f"after the fault instance {at} reads {entry}, acknowledged before it was {witness}"
+            )
         await writable(driver, below + b"~%d" % at, bed.declaration.recovery_s)
     recorded.recovered_s = max(recorded.recovered_s, now() - healed_at)
 
@@ -138,22 +157,31 @@ async def writable(driver: Traced, key: bytes, within_s: float) -> None:
     Raises:
         Violation: It does not in time.
     """
+    await served(driver, f"put({key!r})", lambda: driver.put(key, b""), within_s)
+
+
+async def served(
+    driver: Traced, what: str, call: Callable[[], Awaitable[_T]], within_s: float
+) -> _T:
+    """What a call of the driver answers as soon as it is served.
+
+    Raises:
+        Violation: It is not in time.
+    """
     last: StoreError | None = None
     try:
         async with asyncio.timeout(within_s):
             while True:
                 try:
-                    await driver.put(key, b"")
+                    return await call()
                 except (Unavailable, OutcomeUnknown) as error:
                     last = error
                     await asyncio.sleep(_POLL_S)
-                else:
-                    return
     except TimeoutError:
         last_said = "has not returned" if last is None else f"raised {last!r} last"
         raise Violation(
             f"{within_s:g} s after the fault (`recovery_s` of the declaration) instance "
-            f"{driver.instance} still takes no writes: put({key!r}) {last_said}"
+            f"{driver.instance} is still not served: {what} {last_said}"
         ) from None
 
 
