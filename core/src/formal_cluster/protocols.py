@@ -153,10 +153,12 @@ class StateStore(Protocol):
         """Every change below `prefix` with revision ≥ `from_revision` (None: from now on).
 
         Ordered and without gaps. The first update comes as soon as the watch stands, perhaps
-        empty: with `from_revision=None` it says from where. An idle watch yields an empty update
-        about every second, so that its reader can tell quiet from stale. Lost connections are
-        resumed inside the driver; while the store is away the generator just waits. A
-        `from_revision` that is still to come is waited for with empty updates.
+        empty. With `from_revision=None` the watch begins at some moment between the call and that
+        update, whose revision says from where: no change acknowledged before the call is shown,
+        whichever instance made it, and every change that is asked for after the update is. An idle
+        watch yields an empty update about every second, so that its reader can tell quiet from
+        stale. Lost connections are resumed inside the driver; while the store is away the generator
+        just waits. A `from_revision` that is still to come is waited for with empty updates.
 
         Raises:
             Compacted: That history is gone. Never skipped silently.

@@ -1,5 +1,6 @@
 """What only looks like a proof is not taken for one: each of these must cost the level."""
 
+import asyncio
 import contextlib
 import dataclasses
 import functools
@@ -114,6 +115,20 @@ async def test_a_pause_that_held_nobody_up_proves_nothing():
     outcome = outcome_of(results, "FO-PAUSE-01")
     assert Status.INCONCLUSIVE is outcome.status
     assert "calls that the fault pause hindered: 0, at least 1 wanted" in outcome.detail
+
+
+async def test_calls_that_a_fault_holds_up_until_it_is_over_count_as_hindered():
+    class AnswersLate(Healthy):
+        async def ask(self):
+            if self.server.away:
+                while self.server.away:
+                    await asyncio.sleep(0.01)
+                await asyncio.sleep(1)
+            await super().ask()
+
+    outcome = outcome_of(await tried(declare(AnswersLate, 1), "FO-KILL-01"), "FO-KILL-01")
+
+    assert (Status.PASSED, "") == (outcome.status, outcome.detail)
 
 
 async def test_a_way_that_no_driver_uses_proves_nothing_when_it_is_cut(monkeypatch):

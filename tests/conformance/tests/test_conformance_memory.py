@@ -32,7 +32,7 @@ def results():
 def test_the_memory_store_keeps_what_it_declares_and_nothing_was_left_out(results):
     wrong = {o.rule.id: o.detail for o in results.outcomes if o.status is not Status.PASSED}
 
-    assert {"ST-PUT-03", "ST-WATCH-11", "ST-LIFE-04"} == set(wrong)
+    assert {"ST-PUT-03", "ST-WATCH-11", "ST-LIFE-04", "ST-START-01"} == set(wrong)
     assert Level.DECLARED is level_of(results, Profile.STATE)
     assert () == underclaimed(results)
 

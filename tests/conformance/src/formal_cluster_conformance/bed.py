@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 
 from formal_cluster.model import Event, WatchUpdate
 from formal_cluster.protocols import StateStore
+from formal_cluster_conformance.calls import Traced, named
 from formal_cluster_conformance.declaration import NotPossible, StoreDeclaration
 from formal_cluster_conformance.results import Evidence, Violation
 from formal_cluster_conformance.site import Site
@@ -54,22 +55,38 @@ class Bed:
         """How many of something: the smaller number in a quick run."""
         return quick if self.quick else full
 
-    async def store(self, instance: int = 0) -> StateStore:
+    async def store(self, instance: int = 0) -> Traced:
         """The driver of an instance, serving."""
         return await self.site.driver(instance)
 
-    async def two(self) -> tuple[StateStore, StateStore]:
+    async def two(self) -> tuple[Traced, Traced]:
         """Drivers of two instances."""
         one, other = await self.site.drivers(2)
         return one, other
 
-    async def many(self, most: int = 3) -> list[StateStore]:
+    async def many(self, most: int = 3) -> list[Traced]:
         """Drivers of as many instances as there may be, up to `most`."""
         return await self.site.drivers(min(most, self.declaration.instances))
 
     async def probe(self, key: bytes) -> bytes | None:
         """The key's value without the driver. Raises `NotPossible`."""
         return await self.site.backing.probe(key)
+
+    async def settled(self) -> None:
+        """Wait until the declaration says that the system is as redundant as it gets.
+
+        Raises:
+            Violation: The declaration gave up waiting.
+        """
+        try:
+            with self.site.calls.noted("settled() of the declaration's Backing"):
+                await self.site.backing.settled()
+        except TimeoutError as error:
+            raise Violation(f"the nodes are not complete again: {named(error)}") from error
+
+    def waiting(self) -> str:
+        """What is waited for at this moment, in words."""
+        return self.site.calls.waiting()
 
 
 def expect(expected: object, actual: object, what: str) -> None:
@@ -101,7 +118,9 @@ async def raises(
     except (Violation, NotPossible, asyncio.CancelledError):
         raise
     except Exception as other:
-        raise Violation(f"{what}: expected {error.__name__}, it raised {other!r}") from other
+        raise Violation(
+            f"{what}: expected {error.__name__}, it raised {other!r} from {named(other)}"
+        ) from other
     if not caught:
         raise Violation(f"{what}: expected {error.__name__}, it raised nothing")
 
@@ -121,8 +140,12 @@ async def first(watch: AsyncGenerator[WatchUpdate, None], what: str) -> WatchUpd
     try:
         async with asyncio.timeout(PATIENCE_S):
             return await anext(watch)
-    except (TimeoutError, StopAsyncIteration) as error:
-        raise Violation(f"{what}: the watch yields nothing ({error!r})") from None
+    except TimeoutError as error:
+        raise Violation(f"{what}: the watch is silent: {named(error)}") from error
+    except StopAsyncIteration:
+        raise Violation(
+            f"{what}: the watch ended by itself; it waits until its reader closes it, or raises"
+        ) from None
 
 
 async def read_to(watch: AsyncGenerator[WatchUpdate, None], revision: int) -> list[Event]:

@@ -16,6 +16,7 @@ from typing import Final
 
 from formal_cluster.errors import Conflict, NotWritable, OutcomeUnknown, Unavailable
 from formal_cluster.protocols import StateStore
+from formal_cluster_conformance.calls import ENDS_WITHIN_SECONDS, named
 from formal_cluster_conformance.linear.operation import Ending, Kind, Operation, overlapping
 from formal_cluster_conformance.linear.whole import Listed
 from formal_cluster_conformance.results import Violation
@@ -142,9 +143,11 @@ class Client:
             ending = Ending.REFUSED
         except OutcomeUnknown:
             ending = Ending.UNKNOWN
-        except TimeoutError:
+        except TimeoutError as error:
             if not gives_up:
-                raise Violation(f"a {kind} has not returned after {_GIVE_UP_S:g} s") from None
+                raise Violation(
+                    f"a call has not returned: {named(error)}. {ENDS_WITHIN_SECONDS}"
+                ) from error
             ending = Ending.UNKNOWN
         finally:
             self.under_way = None

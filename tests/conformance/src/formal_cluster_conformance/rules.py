@@ -56,6 +56,7 @@ _MODULES: Final = {
         "state.watching",
         "state.compaction",
         "state.errors",
+        "state.newcomers",
         "state.sequences",
         "state.concurrency",
     ),

@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Final
 from formal_cluster.errors import OutcomeUnknown, Unavailable
 from formal_cluster_conformance import tampering, versions
 from formal_cluster_conformance.bed import Bed
+from formal_cluster_conformance.calls import named
 from formal_cluster_conformance.declaration import NotPossible, StoreDeclaration
 from formal_cluster_conformance.discovery.bed import DiscoveryBed
 from formal_cluster_conformance.discovery.declaration import DiscoveryDeclaration
@@ -37,6 +38,10 @@ from formal_cluster_conformance.site import Site, open_site
 _OURS: Final = Path(__file__).parent
 _LONGEST_DETAIL: Final = 4_000
 _AWAY: Final = "the store was away though nothing was done to it"
+_HOW_TO_WAIT: Final = (
+    "If the system needs time until it can answer, the declaration waits for it: in `open`, and "
+    "before faults in `Backing.settled`"
+)
 _TRIES: Final = 3
 """For a store that was away though nothing was done to it."""
 
@@ -175,15 +180,22 @@ class DiscoveryRun(Run):
 
 
 async def _tried(rule: Rule, bed: Any) -> tuple[Status, str, str]:
+    trying = asyncio.ensure_future(rule.check(bed))
     try:
-        async with asyncio.timeout(rule.deadline_s):
-            await rule.check(bed)
+        await asyncio.wait([trying], timeout=rule.deadline_s)
+        if not trying.done():  # to be asked before they are cancelled
+            detail = f"it was not done after {rule.deadline_s:g} s; {bed.waiting()}"
+            return Status.FAILED, detail, ""
+        await trying
     except Exception as error:  # noqa: BLE001  a driver may raise anything
-        return _judged(rule, _cause(error))
+        return _judged(_cause(error))
+    finally:
+        trying.cancel()
+        await asyncio.gather(trying, return_exceptions=True)
     return Status.PASSED, "", ""
 
 
-def _judged(rule: Rule, error: Exception) -> tuple[Status, str, str]:
+def _judged(error: Exception) -> tuple[Status, str, str]:
     match error:
         case Violation():
             return Status.FAILED, _shown(error), error.timeline
@@ -193,10 +205,8 @@ def _judged(rule: Rule, error: Exception) -> tuple[Status, str, str]:
             return Status.INCONCLUSIVE, str(error), ""
         case Unavailable() | OutcomeUnknown():
             # Not a lie, and no proof of anything: an overloaded machine does it to the best.
-            return Status.INCONCLUSIVE, f"{_AWAY}: {error}", ""
-        case TimeoutError():
-            detail = f"it was not done after {rule.deadline_s:g} s: the store hangs"
-            return Status.FAILED, detail, ""
+            detail = f"{_AWAY}: {error!r} from {named(error)}. {_HOW_TO_WAIT}"
+            return Status.INCONCLUSIVE, detail, ""
     return _blamed(error), _shown(error), ""
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from formal_cluster.model import StoreState
-from formal_cluster.protocols import StateStore
+from formal_cluster_conformance.calls import Calls, Traced, named
 from formal_cluster_conformance.declaration import (
     Address,
     Backing,
@@ -31,6 +31,7 @@ class Site:
 
     Attributes:
         ways: The proxy from each instance (row) to each node; empty rows if there are none.
+        calls: Those of its drivers.
     """
 
     def __init__(
@@ -42,14 +43,16 @@ class Site:
         self.declaration = declaration
         self.backing = backing
         self.ways = ways
-        self._drivers: dict[int, StateStore] = {}
+        self.calls = Calls()
+        self._drivers: dict[int, Traced] = {}
 
-    def create(self, instance: int) -> StateStore:
+    def create(self, instance: int) -> Traced:
         """A driver of the instance, neither started nor looked after."""
         ways: list[Address] = [way.address for way in self.ways[instance]]
-        return self.backing.create(instance, ways or [node.address for node in self.backing.nodes])
+        addresses = ways or [node.address for node in self.backing.nodes]
+        return Traced(self.backing.create(instance, addresses), instance, self.calls)
 
-    async def driver(self, instance: int = 0) -> StateStore:
+    async def driver(self, instance: int = 0) -> Traced:
         """The driver of the instance, serving; all are started when one is first asked for.
 
         Raises:
@@ -58,17 +61,30 @@ class Site:
         # All of them: those that form a cluster together serve only together.
         for each in range(self.declaration.instances):
             if each not in self._drivers:
-                self._drivers[each] = self.create(each)
-                try:
-                    async with asyncio.timeout(_START_S):
-                        await self._drivers[each].start()
-                except Exception as error:
-                    raise Violation(f"the driver does not start: {error!r}") from error
+                await self._start(each)
         driver = self._drivers[instance]
         await self.serving(driver)
         return driver
 
-    async def drivers(self, count: int) -> list[StateStore]:
+    async def restarted(self, instance: int) -> Traced:
+        """Another driver of the instance, whose `start` has just returned; perhaps it serves yet.
+
+        Raises:
+            Violation: The one before does not stop, or this one does not start.
+        """
+        await self.retire(instance)
+        return await self._start(instance)
+
+    async def _start(self, instance: int) -> Traced:
+        driver = self._drivers[instance] = self.create(instance)
+        try:
+            async with asyncio.timeout(_START_S):
+                await driver.start()
+        except Exception as error:
+            raise Violation(f"the driver does not start: {error!r} from {named(error)}") from error
+        return driver
+
+    async def drivers(self, count: int) -> list[Traced]:
         """The drivers of the first instances, all serving."""
         if count > self.declaration.instances:
             raise NotPossible(
@@ -77,13 +93,21 @@ class Site:
         return [await self.driver(instance) for instance in range(count)]
 
     async def retire(self, instance: int) -> None:
-        """Stop the instance's driver; the next call of `driver` makes another."""
+        """Stop the instance's driver; the next call of `driver` makes another.
+
+        Raises:
+            Violation: It does not stop in time.
+        """
         driver = self._drivers.pop(instance, None)
-        if driver is not None:
+        if driver is None:
+            return
+        try:
             async with asyncio.timeout(_STOP_S):
                 await driver.stop()
+        except TimeoutError as error:
+            raise Violation(f"the driver does not stop: {named(error)}") from error
 
-    async def serving(self, driver: StateStore) -> None:
+    async def serving(self, driver: Traced) -> None:
         """Wait until the driver serves.
 
         Raises:
@@ -97,15 +121,15 @@ class Site:
         except TimeoutError:
             status = driver.status()
             raise Violation(
-                f"the store does not serve within {within_s:g} s; it is {status.state}: "
-                f"{status.last_error}"
+                f"instance {driver.instance} does not serve within {within_s:g} s (`recovery_s` of "
+                f"the declaration); its status() is {status.state}: {status.last_error}"
             ) from None
 
     async def stop(self) -> None:
         """Stop all drivers."""
         for instance in tuple(self._drivers):
             # That a driver does not stop is told by the rule about stopping.
-            with contextlib.suppress(TimeoutError):
+            with contextlib.suppress(Violation):
                 await self.retire(instance)
 
 

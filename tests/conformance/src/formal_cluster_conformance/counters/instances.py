@@ -92,7 +92,7 @@ class Instances:
         self._there.add(name)
         await counters.start()
         self._stack.push_async_callback(counters.stop)
-        await caught_up(counters)
+        await caught_up(counters, name)
         return counters
 
     async def three(self, *, skews_s: Sequence[float] = (0, 0, 0)) -> list[Counters]:
@@ -111,7 +111,7 @@ async def instances(bed: Bed, log: str = "log") -> AsyncIterator[Instances]:
         yield Instances(bed, stack, bed.shared.get(MAKER, log_counters), log)
 
 
-async def caught_up(counters: Counters) -> None:
+async def caught_up(counters: Counters, name: str) -> None:
     """Wait until the instance may decide strictly.
 
     Raises:
@@ -120,7 +120,7 @@ async def caught_up(counters: Counters) -> None:
     try:
         await eventually(
             lambda: counters.status().caught_up and not counters.status().unsettled,
-            "an instance catches up with the counter log",
+            f"{name} catches up with the counter log",
             _CAUGHT_UP_S,
         )
     except Violation as violation:

@@ -35,6 +35,10 @@ class DiscoveryBed:
         self.drivers.append(driver)
         return driver
 
+    def waiting(self) -> str:
+        """What is waited for, in words: the suite does not follow the calls of these drivers."""
+        return "the driver hangs"
+
     async def one(self) -> tuple[str, Discovery]:
         """A first instance, and its driver."""
         instance = await self.platform.add()

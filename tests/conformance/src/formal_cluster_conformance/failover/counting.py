@@ -93,7 +93,7 @@ async def _play(bed: Bed, fault: Fault) -> dict[Grade, _Tally]:
     dice = random.Random(f"{bed.seed} counted {fault}")
     async with instances(bed) as group:
         counters = await group.three()
-        await bed.site.backing.settled()
+        await bed.settled()
         reserving = isinstance(counters[0], ReservingCounters)
         grades = [grade for grade in Grade if reserving or grade is not Grade.RESERVED]
         tallies = {grade: _Tally() for grade in grades}
@@ -117,8 +117,8 @@ async def _play(bed: Bed, fault: Fault) -> dict[Grade, _Tally]:
                             1.5, lambda: all(tallies[g].during >= _CLIENTS[g] for g in grades)
                         )
                         faulty = False
-                    for each in counters:
-                        await _recovered(each, bed)
+                    for at, each in enumerate(counters):
+                        await _recovered(each, at, bed)
                     await held(
                         0.5,
                         lambda: all(len(tally.admitted) >= _SUBJECTS for tally in all_tallies),
@@ -174,8 +174,8 @@ async def _judge(grade: Grade, tally: _Tally, counters: Sequence[Counters]) -> N
             expect(_LIMIT, tally.admitted[user] + more, f"hits of {user} admitted in all")
 
 
-async def _recovered(counters: Counters, bed: Bed) -> None:
-    await caught_up(counters)
+async def _recovered(counters: Counters, at: int, bed: Bed) -> None:
+    await caught_up(counters, f"instance-{at}")
 
     async def decided() -> bool:
         try:
@@ -189,7 +189,10 @@ async def _recovered(counters: Counters, bed: Bed) -> None:
     while not await decided():
         holds(
             now() - begun < bed.declaration.recovery_s,
-            f"strict hits are not decided {bed.declaration.recovery_s:g} s after the fault",
+            f"strict hits of instance-{at} are not decided {bed.declaration.recovery_s:g} s after "
+            "the fault (`recovery_s` of the declaration)",
         )
         await asyncio.sleep(0.05)
-    await eventually(lambda: counters.status().caught_up, "the counters are caught up")
+    await eventually(
+        lambda: counters.status().caught_up, f"the counters of instance-{at} are caught up"
+    )

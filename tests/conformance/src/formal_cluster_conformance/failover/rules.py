@@ -10,7 +10,7 @@ from formal_cluster_conformance import judging
 from formal_cluster_conformance.bed import Bed, expect, holds
 from formal_cluster_conformance.declaration import Fault, NotPossible
 from formal_cluster_conformance.failover.counting import Grade, count_through
-from formal_cluster_conformance.failover.play import played, writable
+from formal_cluster_conformance.failover.play import played, served, writable
 from formal_cluster_conformance.killing import kill
 from formal_cluster_conformance.linear.whole import events_out_of_order
 from formal_cluster_conformance.results import Violation
@@ -38,6 +38,8 @@ _FAULTS: Final = {
 
 async def _linearizable(bed: Bed, fault: Fault) -> None:
     recorded = await played(bed, fault)
+    if recorded.lost:
+        raise Violation("; ".join(recorded.lost))
     judging.linearizable(recorded.history)
     judging.revisions_in_order(recorded.history)
     if recorded.truth:
@@ -146,8 +148,8 @@ async def minority(bed: Bed) -> None:
     nodes = bed.site.backing.nodes
     if len(nodes) < 3:
         raise NotPossible(f"there are {len(nodes)} nodes; a minority can be lost of three")
-    drivers = await bed.many()
-    await bed.site.backing.settled()
+    drivers, within_s = await bed.many(), bed.declaration.recovery_s
+    await bed.settled()
     for dead in nodes if not bed.quick else [bed.random.choice(nodes)]:
         before = {
             bed.key(str(at)): await store.put(bed.key(str(at)), b"")
@@ -157,13 +159,18 @@ async def minority(bed: Bed) -> None:
         try:
             for store in drivers:
                 for key, revision in before.items():
-                    await writable(store, bed.key("any"), bed.declaration.recovery_s)
-                    entry = await store.get(key)
+                    await writable(store, bed.key("any"), within_s)
+                    entry = await served(
+                        store,
+                        f"get({key!r})",
+                        lambda store=store, key=key: store.get(key),  # type: ignore[misc]
+                        within_s,
+                    )
                     expect(revision, entry and entry.revision, f"{key!r} without {dead.name}")
                     bed.evidence.operations += 2
         finally:
             await dead.restart()
-        await bed.site.backing.settled()
+        await bed.settled()
         for store in drivers:
-            await writable(store, bed.key("after"), bed.declaration.recovery_s)
+            await writable(store, bed.key("after"), within_s)
     bed.evidence.faults["dead"] = bed.evidence.operations

@@ -9,7 +9,16 @@ from contextlib import aclosing
 from formal_cluster.errors import Unavailable
 from formal_cluster.model import Capability, StoreState
 from formal_cluster.protocols import StateStore
-from formal_cluster_conformance.bed import Bed, changes, eventually, expect, first, holds, raises
+from formal_cluster_conformance.bed import (
+    PATIENCE_S,
+    Bed,
+    changes,
+    eventually,
+    expect,
+    first,
+    holds,
+    raises,
+)
 from formal_cluster_conformance.declaration import Fault
 from formal_cluster_conformance.killing import kill
 from formal_cluster_conformance.rules import rule
@@ -31,7 +40,7 @@ async def _refuses_everything(store: StateStore, key: bytes, when: str) -> None:
 async def says_so(bed: Bed) -> None:
     """`status` is from memory."""
     store = await bed.store()
-    holds(isinstance(store, StateStore), f"{store!r} lacks methods of StateStore")
+    holds(isinstance(store.driver, StateStore), f"{store.driver!r} lacks methods of StateStore")
     revision = await store.put(bed.key(), b"v")
     await eventually(lambda: (store.status().revision or 0) >= revision, "the newest revision")
     status = store.status()
@@ -63,7 +72,7 @@ async def stopped(bed: Bed) -> None:
         await bed.site.retire(0)
         await store.stop()
         async with raises(Unavailable, "a watch that waits while its store is stopped"):
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(PATIENCE_S):
                 while True:
                     await waiting
                     waiting = asyncio.ensure_future(anext(watch))
@@ -113,8 +122,11 @@ async def given_up(bed: Bed) -> None:
         else:
             await asyncio.wait([call], timeout=bed.random.random() * 0.003)
         call.cancel()
-        await asyncio.wait([call], timeout=15)
-        holds(call.done(), "a put that is given up does not end")
+        await asyncio.wait([call], timeout=PATIENCE_S)
+        holds(
+            call.done(),
+            f"put({key!r}) on instance 0 has not ended {PATIENCE_S:g} s after it was given up",
+        )
         cancelled += call.cancelled()
         holds(call.cancelled() or call.exception() is None, f"it raised {call}")
     last = await store.put(bed.key("end"), b"")

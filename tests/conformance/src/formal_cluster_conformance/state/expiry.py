@@ -7,24 +7,28 @@ from contextlib import aclosing
 
 from formal_cluster.errors import Conflict
 from formal_cluster.model import Capability, Event, EventKind
-from formal_cluster.protocols import StateStore
 from formal_cluster_conformance.bed import Bed, expect, first, holds, raises
+from formal_cluster_conformance.calls import Traced
 from formal_cluster_conformance.results import Violation
 from formal_cluster_conformance.rules import rule
 
 _NEEDS = [Capability.TTL]
 _WATCHED = [Capability.TTL, Capability.WATCH, Capability.WATCH_HISTORY]
+_LATE = "(its ttl and `ttl_slack_s` of the declaration)"
 _EARLY_S = 0.02
 """Clocks of two processes may differ by so much over a few seconds."""
 
 
-async def _gone(bed: Bed, store: StateStore, key: bytes, begun: float, ttl: float) -> float:
+async def _gone(bed: Bed, store: Traced, key: bytes, begun: float, ttl: float) -> float:
     """Wait until the key has vanished; the seconds since `begun`, not too late."""
     loop = asyncio.get_running_loop()
     latest = ttl + bed.declaration.ttl_slack_s
     while await store.get(key) is not None:
         if loop.time() - begun > latest:
-            raise Violation(f"a key with a ttl of {ttl:g} s is still there after {latest:g} s")
+            raise Violation(
+                f"get({key!r}) on instance {store.instance}: a key with a ttl of {ttl:g} s is "
+                f"still there after {latest:g} s {_LATE}"
+            )
         await asyncio.sleep(0.005)
     return loop.time() - begun
 
@@ -59,7 +63,7 @@ async def vanishes(bed: Bed) -> None:
     holds(later > revision, f"the key was made anew at {later}, not after {revision}")
 
 
-async def _deletion(bed: Bed, store: StateStore, begin: int, key: bytes, ttl: float) -> Event:
+async def _deletion(bed: Bed, store: Traced, begin: int, key: bytes, ttl: float) -> Event:
     latest = ttl + bed.declaration.ttl_slack_s
     try:
         async with (
@@ -72,7 +76,10 @@ async def _deletion(bed: Bed, store: StateStore, begin: int, key: bytes, ttl: fl
                         return event
     except TimeoutError:
         pass
-    raise Violation(f"a key with a ttl of {ttl:g} s has no delete event within {latest:g} s")
+    raise Violation(
+        f"watch({bed.prefix!r}) on instance {store.instance}: {key!r} with a ttl of {ttl:g} s has "
+        f"no delete event within {latest:g} s {_LATE}"
+    )
 
 
 @rule(
@@ -126,7 +133,7 @@ async def waiting_watch(bed: Bed) -> None:
                     kinds += [event.kind for event in (await anext(watch)).events]
         except TimeoutError:
             raise Violation(
-                f"a watch from {begin} saw {[str(kind) for kind in kinds]} within {latest:g} s, "
-                "not put and delete"
+                f"a watch of instance {store.instance} from {begin} saw "
+                f"{[str(kind) for kind in kinds]} within {latest:g} s {_LATE}, not put and delete"
             ) from None
     expect([EventKind.PUT, EventKind.DELETE], kinds, "the events of a key with a ttl")

@@ -31,8 +31,9 @@ from formal_cluster.errors import (
     Unavailable,
 )
 from formal_cluster.model import Capability, Entry, Event, EventKind
-from formal_cluster.protocols import StateStore
 from formal_cluster_conformance.bed import Bed, expect, holds, read_to
+from formal_cluster_conformance.calls import ENDS_WITHIN_SECONDS, Traced
+from formal_cluster_conformance.results import Violation
 from formal_cluster_conformance.rules import rule
 
 _T = TypeVar("_T")
@@ -50,7 +51,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     watches = Bundle("watches")
     # Set by a subclass made for each run.
-    store: StateStore
+    store: Traced
     loop: asyncio.AbstractEventLoop
     prefixes: itertools.count[int]
     below: bytes
@@ -65,8 +66,13 @@ class StoreMachine(RuleBasedStateMachine):
 
     def call(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
         """The coroutine's result, computed on the driver's loop."""
+        call = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
         try:
-            return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(_CALL_S)
+            return call.result(_CALL_S)
+        except TimeoutError:
+            waiting = self.store.calls.waiting()
+            call.cancel()
+            raise Violation(f"{waiting}. {ENDS_WITHIN_SECONDS}") from None
         except (Unavailable, OutcomeUnknown) as error:
             self.away.append(error)
             raise

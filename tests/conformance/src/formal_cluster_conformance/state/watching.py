@@ -8,7 +8,17 @@ from contextlib import aclosing
 from formal_cluster.errors import Compacted, Conflict
 from formal_cluster.model import Capability, Event, EventKind, WatchUpdate
 from formal_cluster.protocols import StateStore
-from formal_cluster_conformance.bed import Bed, changes, expect, first, holds, raises, read_to
+from formal_cluster_conformance.bed import (
+    PATIENCE_S,
+    Bed,
+    changes,
+    expect,
+    first,
+    holds,
+    raises,
+    read_to,
+)
+from formal_cluster_conformance.calls import named
 from formal_cluster_conformance.results import Violation
 from formal_cluster_conformance.rules import rule
 
@@ -47,22 +57,28 @@ async def every_change(bed: Bed) -> None:
 
 @rule(
     "ST-WATCH-02",
-    "A watch from now on says at once from where, and has every change after it.",
+    "A watch from now on says at once from where; it has every change after that, and none "
+    "acknowledged before it was asked for, through whichever instance.",
     needs=_NEEDS,
 )
 async def from_now_on(bed: Bed) -> None:
-    """And none before."""
-    store = await bed.store()
-    before = await store.put(bed.key(), b"1")
-    async with aclosing(store.watch(bed.prefix)) as watch:
-        beginning = await first(watch, "the first update")
-        expect((), beginning.events, "the events of the first update")
-        holds(
-            beginning.revision >= before,
-            f"a watch begins at {beginning.revision}, before the last change {before}",
-        )
-        later = await store.put(bed.key(), b"2")
-        expect([_put(bed.key(), b"2", later)], await read_to(watch, later), "the changes")
+    """Each instance in turn writes, another one watches at once."""
+    drivers, key = await bed.many(), bed.key()
+    for number in range(bed.size(6, 30)):
+        writer, watcher = drivers[number % len(drivers)], drivers[(number + 1) % len(drivers)]
+        before = await writer.put(key, b"before")
+        async with aclosing(watcher.watch(bed.prefix)) as watch:
+            beginning = await first(watch, "the first update")
+            where = f"of a watch on instance {watcher.instance} from now on"
+            expect((), beginning.events, f"the events of the first update {where}")
+            holds(
+                beginning.revision >= before,
+                f"the first update {where} is at {beginning.revision}, before the change {before} "
+                f"that instance {writer.instance} had acknowledged",
+            )
+            after = await writer.put(key, b"after")
+            changed = await read_to(watch, after)
+            expect([_put(key, b"after", after)], changed, f"the changes {where}")
 
 
 @rule("ST-WATCH-03", "A watch has the changes below its prefix and no others.", needs=_HISTORY)
@@ -154,10 +170,12 @@ async def to_come(bed: Bed) -> None:
         reading = asyncio.ensure_future(anext(watch))
         revisions = [await store.put(bed.key(), b"%d" % number) for number in range(1, 6)]
         try:
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(PATIENCE_S):
                 events = list((await reading).events)
-        except TimeoutError:
-            raise Violation("a watch from a revision to come stays silent") from None
+        except TimeoutError as error:
+            raise Violation(
+                f"a watch from a revision to come stays silent: {named(error)}"
+            ) from error
         while not events or events[-1].revision < revisions[-1]:
             events += (await first(watch, "the changes to come")).events
     expected = [revision for revision in revisions if revision >= now + 3]
@@ -184,8 +202,12 @@ async def apart(bed: Bed) -> None:
         waiting = asyncio.ensure_future(anext(cancelled))
         await asyncio.wait([waiting], timeout=0.02)
         waiting.cancel()
-        await asyncio.wait([waiting], timeout=15)
-        holds(waiting.done(), "a watch that waits cannot be cancelled")
+        await asyncio.wait([waiting], timeout=PATIENCE_S)
+        holds(
+            waiting.done(),
+            f"watch({bed.prefix!r}) on instance 0 has not ended {PATIENCE_S:g} s after its reader "
+            "was cancelled",
+        )
         revisions = [await store.put(bed.key(), b"%d" % number) for number in range(5)]
         for name, watch in (("kept", kept), ("unread", unread)):
             events = await read_to(watch, revisions[-1])
@@ -224,8 +246,8 @@ async def idle(bed: Bed) -> None:
             try:
                 async with asyncio.timeout(_IDLE_S):
                     update = await anext(watch)
-            except TimeoutError:
-                raise Violation(f"an idle watch is silent for {_IDLE_S:g} s") from None
+            except TimeoutError as error:
+                raise Violation(f"an idle watch is silent: {named(error)}") from error
             expect((), update.events, "the events of an idle watch")
             holds(update.revision >= before, "the revision of an idle watch goes back")
             bed.evidence.operations += loop.time() - begun > 0

@@ -1,4 +1,4 @@
-"""A correct store of several instances, on core's memory store, with a server that can be lost.
+"""A correct store of several instances, on a server that can be lost (`server`).
 
 Every call gives way to others at random before and after it takes effect, so that calls overlap as
 they do over a network. The wrong stores are this one with a method replaced.
@@ -8,93 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
-from typing import Any, Final, Self, TypeVar
+from typing import TypeVar
 
 from formal_cluster.errors import OutcomeUnknown, Unavailable
 from formal_cluster.model import Capability, Entry, Listing, StoreState, StoreStatus, WatchUpdate
 from formal_cluster.protocols import StateStore
-from formal_cluster.store_memory import MemoryStateStore, MemoryStore
+from formal_cluster.store_memory import MemoryStateStore
 from formal_cluster_conformance.declaration import Address, Backing, Fault, StoreDeclaration
+from formal_cluster_conformance.zoo.server import Server
 
 _T = TypeVar("_T")
-HISTORY: Final = 20_000
 _LOGGER = logging.getLogger(f"{__name__}.store")
 _LOGGER.setLevel(logging.ERROR)  # that its keys are in memory is no news here
-_ON_DISK: Final = frozenset(Capability)
-
-
-class Server:
-    """What the drivers of one backing system share; a node that is not even a process.
-
-    Attributes:
-        away: Whether it answers nothing.
-        failovers: How often it was lost and came back.
-        wiped: How often one of its disks was emptied; the others of the system had it all.
-        dice: Seeded.
-        notes: What wrong stores remember.
-    """
-
-    name = "server"
-
-    def __init__(self, seed: int, after_failover: Callable[[Server], None]) -> None:
-        self._after_failover = after_failover
-        self.memory = MemoryStore(history=HISTORY)
-        self.dice = random.Random(seed)
-        self.notes: dict[str, Any] = {}
-        self.away = False
-        self.failovers = 0
-        self.wiped = 0
-        self._connections = set[asyncio.StreamWriter]()
-        self._socket: asyncio.Server | None = None
-
-    @property
-    def address(self) -> Address:
-        """Where connections show whether it lives; nothing is said over them."""
-        assert self._socket is not None
-        return Address(*self._socket.sockets[0].getsockname())
-
-    async def __aenter__(self) -> Self:
-        self._socket = await asyncio.start_server(self._connected, "127.0.0.1", 0)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        assert self._socket is not None
-        self._socket.close()
-        await self._hang_up()
-
-    def _connected(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._connections.add(writer)
-
-    async def kill(self) -> None:
-        """It answers no more."""
-        self.away = True
-        await self._hang_up()
-
-    async def _hang_up(self) -> None:
-        while self._connections:
-            self._connections.pop().transport.abort()
-        await asyncio.sleep(0)
-
-    async def restart(self, *, wipe: bool = False) -> None:
-        """It answers again."""
-        self.away = False
-        self.failovers += 1
-        self.wiped += wipe
-        self._after_failover(self)
-        self.memory.announce()
-
-    async def pause(self) -> None:
-        """It answers no more."""
-        self.away = True
-
-    async def resume(self) -> None:
-        """It answers again, and nothing was lost over it."""
-        self.away = False
-        self.memory.announce()
 
 
 class Healthy(MemoryStateStore):
@@ -111,7 +39,7 @@ class Healthy(MemoryStateStore):
     @property
     def capabilities(self) -> frozenset[Capability]:
         """All there are."""
-        return _ON_DISK
+        return frozenset(Capability)
 
     def status(self) -> StoreStatus:
         """Serving as long as the server is there."""
@@ -213,13 +141,10 @@ def declare(kind: type[Healthy], seed: int) -> StoreDeclaration:
     """The declaration of a kind of store."""
 
     @asynccontextmanager
-    async def _open(directory: Path) -> AsyncIterator[Backing]:
+    async def opened(directory: Path) -> AsyncIterator[Backing]:
         backing = ZooBacking(kind, seed)
         async with backing.server:
             yield backing
-
-    def opened(directory: Path) -> AbstractAsyncContextManager[Backing]:
-        return _open(directory)
 
     return StoreDeclaration(
         name=kind.__name__,

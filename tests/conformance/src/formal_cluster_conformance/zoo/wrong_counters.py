@@ -14,9 +14,11 @@ from weakref import WeakKeyDictionary
 from formal_cluster.hookspecs import CountersContext
 from formal_cluster.model import Count, CounterKey, CounterRead, CountersStatus
 from formal_cluster.protocols import Attempt, StateStore
+from formal_cluster_conformance.calls import Traced
 from formal_cluster_conformance.counters.attended import Attended
 from formal_cluster_conformance.counters.instances import Clock
-from formal_cluster_conformance.zoo.healthy import Healthy, Server
+from formal_cluster_conformance.zoo.healthy import Healthy
+from formal_cluster_conformance.zoo.server import Server
 
 _Hits = defaultdict[CounterKey, list[int]]
 
@@ -232,8 +234,9 @@ class DropsWhatItCannotWrite(_Shared):
 
 def _server(store: StateStore) -> Server:
     assert isinstance(store, Attended)
-    assert isinstance(store.driver, Healthy)
-    return store.driver.server
+    assert isinstance(store.driver, Traced)
+    assert isinstance(store.driver.driver, Healthy)
+    return store.driver.driver.server
 
 
 KINDS: tuple[type[Simple], ...] = (

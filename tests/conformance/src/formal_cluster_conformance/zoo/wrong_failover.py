@@ -10,13 +10,8 @@ from typing import Any
 
 from formal_cluster.errors import Unavailable
 from formal_cluster.model import Entry, Event, WatchUpdate
-from formal_cluster_conformance.zoo.healthy import Healthy, Server
-
-
-def _kept(server: Server) -> dict[str, Any]:
-    """What a wrong store remembers with its server."""
-    kept: dict[str, Any] = server.notes.setdefault("kept", {})
-    return kept
+from formal_cluster_conformance.zoo.healthy import Healthy
+from formal_cluster_conformance.zoo.server import Server
 
 
 class StaleAfterFailover(Healthy):
@@ -27,11 +22,11 @@ class StaleAfterFailover(Healthy):
     @classmethod
     def after_failover(cls, server: Server) -> None:
         """The copy."""
-        _kept(server)["copy"] = dict(server.memory.keyspace._entries)
+        server.notes["copy"] = dict(server.memory.keyspace._entries)
 
     async def get(self, key: bytes) -> Entry | None:
         """One read in five."""
-        copy: dict[bytes, Entry] | None = _kept(self.server).get("copy")
+        copy: dict[bytes, Entry] | None = self.server.notes.get("copy")
         if copy is not None and self.server.dice.random() < 0.2:
             await self.ask()
             return copy.get(key)

@@ -1,14 +1,20 @@
-"""Wrong stores: keys, conditions, listings, times to live. See `zoo`."""
+"""Wrong stores: keys, conditions, listings, times to live. See `zoo`.
+
+A wrong `put` names the options that its fault is about; the others it passes on.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
+from typing import Any
 
 from formal_cluster.errors import Conflict
 from formal_cluster.model import Entry, Listing
 from formal_cluster.store_memory import MemoryStateStore
 from formal_cluster_conformance.zoo.healthy import Healthy
+
+_REPLAYED_AT_ONCE = 20
 
 
 class LostUpdate(Healthy):
@@ -17,12 +23,7 @@ class LostUpdate(Healthy):
     caught_by = "ST-CAS-05"
 
     async def put(
-        self,
-        key: bytes,
-        value: bytes,
-        *,
-        if_revision: int | None = None,
-        ttl: float | None = None,
+        self, key: bytes, value: bytes, *, if_revision: int | None = None, **options: Any
     ) -> int:
         """Check, then act."""
         await self.ask()
@@ -32,7 +33,7 @@ class LostUpdate(Healthy):
             if actual != if_revision:
                 raise Conflict("not at that revision", actual=actual)
             await asyncio.sleep(0)
-        return await self.answer(await MemoryStateStore.put(self, key, value, ttl=ttl))
+        return await self.answer(await MemoryStateStore.put(self, key, value, **options))
 
 
 class ConditionIgnored(Healthy):
@@ -41,17 +42,10 @@ class ConditionIgnored(Healthy):
     caught_by = "ST-CAS-03"
 
     async def put(
-        self,
-        key: bytes,
-        value: bytes,
-        *,
-        if_revision: int | None = None,
-        ttl: float | None = None,
+        self, key: bytes, value: bytes, *, if_revision: int | None = None, **options: Any
     ) -> int:
         """Write in any case."""
-        return await super().put(
-            key, value, if_revision=None if if_revision else if_revision, ttl=ttl
-        )
+        return await super().put(key, value, if_revision=0 if if_revision == 0 else None, **options)
 
 
 class ConflictLies(Healthy):
@@ -59,17 +53,10 @@ class ConflictLies(Healthy):
 
     caught_by = "ST-CAS-03"
 
-    async def put(
-        self,
-        key: bytes,
-        value: bytes,
-        *,
-        if_revision: int | None = None,
-        ttl: float | None = None,
-    ) -> int:
+    async def put(self, key: bytes, value: bytes, **options: Any) -> int:
         """Tell the store's revision instead of the key's."""
         try:
-            return await super().put(key, value, if_revision=if_revision, ttl=ttl)
+            return await super().put(key, value, **options)
         except Conflict as conflict:
             revision = self.server.memory.keyspace.revision + 1
             raise Conflict(str(conflict), actual=revision) from conflict
@@ -116,16 +103,9 @@ class RevisionBackwards(Healthy):
 
     caught_by = "ST-CONC-03"
 
-    async def put(
-        self,
-        key: bytes,
-        value: bytes,
-        *,
-        if_revision: int | None = None,
-        ttl: float | None = None,
-    ) -> int:
+    async def put(self, key: bytes, value: bytes, **options: Any) -> int:
         """One in thirty."""
-        revision = await super().put(key, value, if_revision=if_revision, ttl=ttl)
+        revision = await super().put(key, value, **options)
         return max(1, revision - 6) if self.server.dice.random() < 1 / 30 else revision
 
 
@@ -178,16 +158,11 @@ class TtlTooEarly(Healthy):
     caught_by = "ST-TTL-01"
 
     async def put(
-        self,
-        key: bytes,
-        value: bytes,
-        *,
-        if_revision: int | None = None,
-        ttl: float | None = None,
+        self, key: bytes, value: bytes, *, ttl: float | None = None, **options: Any
     ) -> int:
         """A margin on the wrong side."""
         shorter = None if ttl is None else ttl * 2 / 3
-        return await super().put(key, value, if_revision=if_revision, ttl=shorter)
+        return await super().put(key, value, ttl=shorter, **options)
 
 
 class TtlNever(Healthy):
@@ -196,15 +171,10 @@ class TtlNever(Healthy):
     caught_by = "ST-TTL-02"
 
     async def put(
-        self,
-        key: bytes,
-        value: bytes,
-        *,
-        if_revision: int | None = None,
-        ttl: float | None = None,
+        self, key: bytes, value: bytes, *, ttl: float | None = None, **options: Any
     ) -> int:
         """For ever."""
-        return await super().put(key, value, if_revision=if_revision)
+        return await super().put(key, value, **options)
 
 
 class TtlKept(Healthy):
@@ -213,12 +183,7 @@ class TtlKept(Healthy):
     caught_by = "ST-TTL-04"
 
     async def put(
-        self,
-        key: bytes,
-        value: bytes,
-        *,
-        if_revision: int | None = None,
-        ttl: float | None = None,
+        self, key: bytes, value: bytes, *, ttl: float | None = None, **options: Any
     ) -> int:
         """As long as it was first meant to live."""
         kept: dict[bytes, float] = self.server.notes.setdefault("ttls", {})
@@ -226,7 +191,7 @@ class TtlKept(Healthy):
             ttl = kept.get(key)
         else:
             kept[key] = ttl
-        return await super().put(key, value, if_revision=if_revision, ttl=ttl)
+        return await super().put(key, value, ttl=ttl, **options)
 
 
 class HalfCancelled(Healthy):
@@ -234,23 +199,36 @@ class HalfCancelled(Healthy):
 
     caught_by = "ST-CANCEL-01"
 
-    async def put(
-        self,
-        key: bytes,
-        value: bytes,
-        *,
-        if_revision: int | None = None,
-        ttl: float | None = None,
-    ) -> int:
+    async def put(self, key: bytes, value: bytes, **options: Any) -> int:
         """The key is written, and its event is lost with the caller."""
         try:
             await asyncio.sleep(0)
-            return await super().put(key, value, if_revision=if_revision, ttl=ttl)
+            return await super().put(key, value, **options)
         except asyncio.CancelledError:
             keyspace = self.server.memory.keyspace
             if keyspace.get(key) is None:
                 keyspace._entries[key] = Entry(key, value, keyspace.revision)
             raise
+
+
+class AnswersFromReplay(Healthy):
+    """Just started, it answers from a replay of the changes that is not over yet."""
+
+    caught_by = "ST-START-01"
+
+    async def start(self) -> None:
+        """The replay goes on with each answer, so that a slow machine sees the same."""
+        await super().start()
+        self._replayed, self._newest = 0, self.server.memory.keyspace.revision
+
+    def _is_replayed(self, entry: Entry) -> bool:
+        self._replayed += _REPLAYED_AT_ONCE
+        return not self._replayed < entry.revision <= self._newest
+
+    async def get(self, key: bytes) -> Entry | None:
+        """As far as it has got."""
+        entry = await super().get(key)
+        return entry if entry and self._is_replayed(entry) else None
 
 
 KINDS: tuple[type[Healthy], ...] = (
@@ -268,4 +246,5 @@ KINDS: tuple[type[Healthy], ...] = (
     TtlNever,
     TtlKept,
     HalfCancelled,
+    AnswersFromReplay,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
+from typing import Any
 
 from formal_cluster.errors import Compacted, Unavailable
 from formal_cluster.model import Event, EventKind, WatchUpdate
@@ -67,17 +68,12 @@ class ExpiresInSilence(_Meddling):
     caught_by = "ST-TTL-03"
 
     async def put(
-        self,
-        key: bytes,
-        value: bytes,
-        *,
-        if_revision: int | None = None,
-        ttl: float | None = None,
+        self, key: bytes, value: bytes, *, ttl: float | None = None, **options: Any
     ) -> int:
         """Remember which keys may vanish."""
         expiring: set[bytes] = self.server.notes.setdefault("expiring", set())
         (expiring.discard if ttl is None else expiring.add)(key)
-        return await super().put(key, value, if_revision=if_revision, ttl=ttl)
+        return await super().put(key, value, ttl=ttl, **options)
 
     def meddle(self, events: tuple[Event, ...]) -> tuple[Event, ...]:
         """Without their deletion."""
@@ -120,6 +116,20 @@ class WatchSkipsOne(Healthy):
                 yield update
 
 
+class WatchBeginsBefore(Healthy):
+    """A watch from now on begins with the last change before it."""
+
+    caught_by = "ST-WATCH-02"
+
+    def watch(
+        self, prefix: bytes, *, from_revision: int | None = None
+    ) -> AsyncGenerator[WatchUpdate, None]:
+        """An off-by-one."""
+        if from_revision is None:
+            from_revision = self.server.memory.keyspace.revision
+        return super().watch(prefix, from_revision=from_revision)
+
+
 class SilentWhenIdle(Healthy):
     """Its watches say nothing as long as nothing changes."""
 
@@ -142,16 +152,9 @@ class SaysNotApplied(Healthy):
 
     caught_by = "ST-CONC-04"
 
-    async def put(
-        self,
-        key: bytes,
-        value: bytes,
-        *,
-        if_revision: int | None = None,
-        ttl: float | None = None,
-    ) -> int:
+    async def put(self, key: bytes, value: bytes, **options: Any) -> int:
         """One in thirty."""
-        revision = await super().put(key, value, if_revision=if_revision, ttl=ttl)
+        revision = await super().put(key, value, **options)
         if self.server.dice.random() < 1 / 30:
             raise Unavailable("timed out")
         return revision
@@ -164,6 +167,7 @@ KINDS: tuple[type[Healthy], ...] = (
     ExpiresInSilence,
     WatchJumps,
     WatchSkipsOne,
+    WatchBeginsBefore,
     SilentWhenIdle,
     SaysNotApplied,
 )
