@@ -7,14 +7,17 @@ BIN := $(or $(UV_PROJECT_ENVIRONMENT),.venv)/bin
 # Where uv is not on PATH, tools/uv installs a private copy with Python's venv module.
 UV_NEEDS := $(if $(shell command -v uv;),,python3-venv)
 
+# The stores that the conformance suite tries whenever all tests are run.
+QUICKLY := etcd redis-test
+
 # An activated environment is not the project's; uv would warn about it.
 unexport VIRTUAL_ENV
 
 .PHONY: help setup check test test-pythons simulate failover-report exactness conformance conformance-zoo
-.PHONY: demo bench docs kit-check release-check clean
+.PHONY: conformance-quick demo bench docs kit-check release-check clean
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install what is missing: etcd, Redis, uv, the virtual environment
 	@tools/install-system-packages $(UV_NEEDS) etcd etcdctl redis-server
@@ -29,8 +32,9 @@ check: setup ## lint, format, types, import contracts
 # Most tests wait for elections and time-outs, so three at a time are much faster, also on two cores. A
 # file's tests stay together: what it makes once, wheels for example, is made once. The files with the
 # longest tests come first, in the order of `testpaths`.
-test: check ## check, then every test
+test: check ## check, then every test, then the suite's quick form
 	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
+	@$(MAKE) --no-print-directory conformance-quick
 
 test-pythons: ## the tests that start no server, on each Python 3.11-3.13 found here
 	@tools/test-pythons
@@ -58,7 +62,14 @@ conformance: setup ## try all drivers in full (QUICK=--quick: quickly); reports 
 	for driver in $(DISCOVERIES); do \
 		$(BIN)/formal-cluster conformance --discovery $$driver $(QUICK) \
 			--report docs/conformance/$$driver.json || failed=1; done; \
+	$(BIN)/python -m formal_cluster_conformance.zoo --rules-only --write docs/conformance.md; \
 	exit $${failed:-0}
+
+conformance-quick: setup ## try two stores quickly, beside each other: three minutes
+	@$(MAKE) --no-print-directory --output-sync=target --jobs $(QUICKLY:%=conformance-quick-%)
+
+$(QUICKLY:%=conformance-quick-%): conformance-quick-%:
+	$(BIN)/formal-cluster conformance --store $* --quick
 
 conformance-zoo: setup ## does the suite notice? Twenty runs of each wrong driver; writes the tables
 	$(BIN)/python -m formal_cluster_conformance.zoo --runs 20 --write docs/conformance.md

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from formal_cluster_conformance.command import conformance
-from formal_cluster_conformance.documents import replaced, rules_tables
+from formal_cluster_conformance.documents import replaced, reports_table, rules_tables
 from formal_cluster_conformance.levels import Level, level
 from formal_cluster_conformance.results import Outcome, Status
 from formal_cluster_conformance.rules import catalogue
@@ -154,3 +154,11 @@ def test_the_documented_rules_are_those_that_are_tried(repository):
     document = (repository / "docs" / "conformance.md").read_text()
 
     assert document == replaced(document, "rules", rules_tables())
+
+
+def test_the_document_says_what_the_kept_reports_say(repository):
+    document = (repository / "docs" / "conformance.md").read_text()
+
+    assert document == replaced(
+        document, "reports", reports_table(repository / "docs" / "conformance")
+    )

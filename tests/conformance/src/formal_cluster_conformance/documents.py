@@ -1,9 +1,11 @@
-"""The tables of docs/conformance.md that are made from the code: what the rules are, and what the
-zoo showed. Each stands between two markers there."""
+"""The tables of docs/conformance.md that are made by programs: what the rules are, what the zoo
+showed, and what the kept reports say. Each stands between two markers there."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
 from formal_cluster_conformance.rules import Profile, Rule, catalogue
 from formal_cluster_conformance.zoo.calibrate import Catch
@@ -37,6 +39,24 @@ def zoo_table(catches: Sequence[Catch]) -> str:
     return "\n".join(
         ["| wrong driver | its fault | rule | caught |", "|---|---|---|---|", *rows, ""]
     )
+
+
+def reports_table(directory: Path) -> str:
+    """The reports of a directory, which the document calls by the directory's name."""
+    rows = ["| driver | | rules met | seconds | run on |", "|---|---|---|---|---|"]
+    for path in sorted(directory.glob("*.json")):
+        report = json.loads(path.read_text())
+        met = sum(rule["status"] == "passed" for rule in report["rules"])
+        levels = ", ".join(
+            f"`{profile}` **{level}**" for profile, level in report["levels"].items()
+        )
+        quick = ", quick form" if report["run"]["quick"] else ""
+        rows.append(
+            f"| [{path.stem}]({directory.name}/{path.stem}.md) | {levels} "
+            f"| {met} of {len(report['rules'])} "
+            f"| {report['run']['seconds']:.0f}{quick} | {report['run']['started'][:10]} |"
+        )
+    return "\n".join(rows)
 
 
 def replaced(text: str, name: str, table: str) -> str:

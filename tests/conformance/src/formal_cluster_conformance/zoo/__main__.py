@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from formal_cluster_conformance.documents import replaced, rules_tables, zoo_table
+from formal_cluster_conformance.documents import replaced, reports_table, rules_tables, zoo_table
 from formal_cluster_conformance.zoo.calibrate import KINDS, Catch, catch
 
 _ENOUGH = 19 / 20
@@ -35,11 +35,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help="only these wrong drivers")
     parser.add_argument("--runs", type=int, default=20)
-    parser.add_argument("--write", type=Path, help="the document that takes the tables")
-    parser.add_argument("--rules-only", action="store_true", help="write the rules, run nothing")
+    parser.add_argument(
+        "--write",
+        type=Path,
+        help="the document that takes the tables; reports are in the directory of its name",
+    )
+    parser.add_argument("--rules-only", action="store_true", help="run nothing: rules and reports")
     arguments = parser.parse_args()
     if arguments.write is not None:
-        arguments.write.write_text(replaced(arguments.write.read_text(), "rules", rules_tables()))
+        text = replaced(arguments.write.read_text(), "rules", rules_tables())
+        reports = reports_table(arguments.write.with_suffix(""))
+        arguments.write.write_text(replaced(text, "reports", reports))
     if arguments.rules_only:
         return 0
     catches = asyncio.run(_calibrate(arguments.runs, arguments.names))
