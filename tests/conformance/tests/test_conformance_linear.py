@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from formal_cluster.model import Event, EventKind
 from formal_cluster_conformance.linear.checker import Verdict, check, search
 from formal_cluster_conformance.linear.operation import Ending, Kind, Operation, overlapping
 from formal_cluster_conformance.linear.register import ABSENT, step
@@ -246,6 +247,51 @@ def test_many_calls_of_unknown_outcome_are_placed_without_trying_every_combinati
     assert sum(op.is_open for op in history) > 50
     assert Verdict.OK is judgement.verdict
     assert judgement.looked_at < 5 * len(history)
+
+
+@st.composite
+def sightings(draw):
+    """What a watch might say, right or wrong."""
+    kinds, revisions = st.sampled_from(list(EventKind)), st.integers(1, 6)
+    return [
+        Event(
+            kind, KEY, b"" if kind is EventKind.DELETE else draw(st.sampled_from([b"x", b"y"])), at
+        )
+        for kind, at in draw(st.lists(st.tuples(kinds, revisions), max_size=4))
+    ]
+
+
+@settings(deadline=None)
+@given(anything(), sightings())
+def test_a_watch_that_may_be_wrong_changes_no_verdict(history, events):
+    assert possible(history) is (check(history, events=events).verdict is Verdict.OK)
+
+
+def test_with_a_watch_deletions_of_unknown_outcome_need_no_guessing():
+    dice = random.Random(1)
+    history, events, value, revision = [], [], None, 0
+    for number in range(600):
+        begin, end = number - dice.randrange(8), number + dice.randrange(8)
+        lost = dice.random() < 0.3
+        if dice.random() < 0.4:
+            history.append(get(number, begin, end, value, revision))
+        elif value is not None and dice.random() < 0.5:
+            value, revision = None, 0
+            ending, told = (Ending.UNKNOWN, None) if lost else (Ending.DONE, number + 1)
+            history.append(call(number, begin, end, Kind.DELETE, ending, revision=told))
+            events.append(Event(EventKind.DELETE, KEY, b"", number + 1))
+        else:
+            value, revision = b"%d" % number, number + 1
+            ending, told = (Ending.UNKNOWN, None) if lost else (Ending.DONE, revision)
+            history.append(put(number, begin, end, value, told, ending=ending))
+            events.append(Event(EventKind.PUT, KEY, value, revision))
+
+    judgement = check(history, events=events)
+
+    assert sum(op.is_open for op in history) > 80
+    assert Verdict.OK is judgement.verdict
+    assert judgement.looked_at < 5 * len(history)
+    assert Verdict.UNKNOWN is check(history, budget=20 * len(history)).verdict
 
 
 def test_what_was_read_of_a_lost_write_cannot_be_read_away_again():

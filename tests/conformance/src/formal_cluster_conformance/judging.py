@@ -27,8 +27,11 @@ def note(evidence: Evidence, history: History) -> None:
     evidence.unknown += history.unknown
 
 
-def linearizable(history: History) -> None:
+def linearizable(history: History, events: Sequence[Event] | None = None) -> None:
     """Each key's calls can be put in an order.
+
+    Args:
+        events: What a watch says was changed, if there is one; it need not be right.
 
     Raises:
         Violation: They cannot; with the smallest part of the history that shows it.
@@ -36,7 +39,8 @@ def linearizable(history: History) -> None:
     """
     undecided = []
     for key, operations in sorted(by_key(history.operations).items()):
-        verdict = check(operations).verdict
+        seen = None if events is None else [event for event in events if event.key == key]
+        verdict = check(operations, events=seen).verdict
         if verdict is Verdict.ILLEGAL:
             shown = shrink(operations)
             raise Violation(

@@ -40,7 +40,7 @@ async def _linearizable(bed: Bed, fault: Fault) -> None:
     recorded = await played(bed, fault)
     if recorded.lost:
         raise Violation("; ".join(recorded.lost))
-    judging.linearizable(recorded.history)
+    judging.linearizable(recorded.history, recorded.truth or None)
     judging.revisions_in_order(recorded.history)
     if recorded.truth:
         # What was refused may have been overwritten before anybody read it; a watch saw it.

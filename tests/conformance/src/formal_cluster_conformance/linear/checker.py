@@ -15,9 +15,10 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Final, Generic, NamedTuple, TypeVar
 
+from formal_cluster.model import Event
 from formal_cluster_conformance.linear.operation import Ending, Kind, Operation
 from formal_cluster_conformance.linear.register import ABSENT, Register, step
-from formal_cluster_conformance.linear.resolve import resolved
+from formal_cluster_conformance.linear.resolve import resolved, witnessed
 
 BUDGET: Final = 200_000
 """States to look at before giving up, about a second's worth."""
@@ -59,8 +60,26 @@ class _Frame(NamedTuple, Generic[S]):
     choices: list[_Choice[S]]
 
 
-def check(operations: Sequence[Operation], *, budget: int = BUDGET) -> Judgement:
-    """Whether calls on one key, which did not exist before, can be put in order."""
+def check(
+    operations: Sequence[Operation],
+    *,
+    events: Sequence[Event] | None = None,
+    budget: int = BUDGET,
+) -> Judgement:
+    """Whether calls on one key, which did not exist before, can be put in order.
+
+    Args:
+        events: What a watch says was changed; None without one. It need not be right: an order is
+            looked for that agrees with it, and then any other.
+    """
+    if events is not None:
+        judgement = _ordered(witnessed(operations, events), budget)
+        if judgement.verdict is Verdict.OK:
+            return judgement
+    return _ordered(operations, budget)
+
+
+def _ordered(operations: Sequence[Operation], budget: int) -> Judgement:
     relevant = [
         op
         for op in resolved(operations)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from formal_cluster.model import Capability
+from formal_cluster.errors import StoreError
+from formal_cluster.model import Capability, Event
 from formal_cluster_conformance import judging, load
 from formal_cluster_conformance.bed import Bed, changes
+from formal_cluster_conformance.results import Violation
 from formal_cluster_conformance.rules import rule
 
 _LINEARIZABLE = [
@@ -57,9 +59,9 @@ async def linearizable(bed: Bed) -> None:
 )
 async def given_up(bed: Bed) -> None:
     """The caller was cancelled and knows nothing."""
-    history, _ = await _run(bed, gives_up=True)
+    history, begin = await _run(bed, gives_up=True)
     bed.evidence.demand("calls given up", history.unknown, 10)
-    judging.linearizable(history)
+    judging.linearizable(history, await _witnessed(bed, begin))
 
 
 @rule(
@@ -106,3 +108,15 @@ async def listed(bed: Bed) -> None:
     store = await bed.store()
     end = await store.put(bed.key("k/~end"), b"")
     judging.listed(history, await changes(store, bed.key("k/"), begin, end))
+
+
+async def _witnessed(bed: Bed, begin: int) -> list[Event] | None:
+    """What a watch says of the run since a revision; nothing if it is bad, which others judge."""
+    store = await bed.store()
+    if not {*_WATCHED} <= store.capabilities:
+        return None
+    end = await store.put(bed.key("k/~end"), b"")
+    try:
+        return await changes(store, bed.key("k/"), begin, end)
+    except (Violation, StoreError):
+        return None
