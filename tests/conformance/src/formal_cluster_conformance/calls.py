@@ -66,7 +66,8 @@ class Calls:
 
 def named(error: BaseException) -> str:
     """The call that an error comes from; of a time limit, the call that was given up by it."""
-    for each in (error, error.__cause__):
+    # What a time limit gave up is the cause of its TimeoutError, in older Pythons its context.
+    for each in (error, error.__cause__, error.__context__):
         notes = getattr(each, "__notes__", None)
         if notes:
             return str(notes[-1])
