@@ -1,8 +1,9 @@
 import asyncio
+import contextlib
 
 import pytest
 
-from formal_cluster.background import background
+from formal_cluster.background import background, end
 
 
 async def test_it_ends_with_the_context():
@@ -43,3 +44,28 @@ async def test_work_that_has_ended_well_is_no_error():
 
     async with background(work(), name="work"):
         await asyncio.sleep(0)
+
+
+async def test_a_task_that_forgets_that_it_was_cancelled_is_ended_all_the_same(monkeypatch):
+    monkeypatch.setattr("formal_cluster.background._AGAIN_S", 0.01)
+    begun, failing = asyncio.Event(), asyncio.Event()
+
+    async def fails() -> None:
+        begun.set()
+        await failing.wait()
+        failing.clear()
+        raise OSError("connection lost")
+
+    async def again_and_again() -> None:
+        while True:
+            with contextlib.suppress(ExceptionGroup):
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(fails())
+
+    task = asyncio.create_task(again_and_again())
+    await begun.wait()
+    failing.set()  # so its tasks fail at the moment at which it is cancelled
+
+    await end(task)
+
+    assert task.done()

@@ -15,6 +15,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+from formal_cluster.background import end
 from formal_cluster.counters.archive import Archive
 from formal_cluster.counters.asking import Asker
 from formal_cluster.counters.attempts import StrictHit
@@ -145,8 +146,7 @@ class LogCounters:
                 async with asyncio.timeout(_FLUSH_AT_STOP_S):
                     await self._writer.drain()
         self._loop = None
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await end(task)
 
     def status(self) -> CountersStatus:
         """The present condition, from memory. Callable from any thread."""

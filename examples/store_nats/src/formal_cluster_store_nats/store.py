@@ -10,7 +10,6 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator
-from contextlib import suppress
 
 from formal_cluster.errors import Compacted, ConfigError, Conflict, Unavailable
 from formal_cluster.model import (
@@ -28,6 +27,7 @@ from formal_cluster_store_nats.messages import headers_of, new_write
 from formal_cluster_store_nats.settings import NatsSettings
 from formal_cluster_store_nats.upkeep import compact, discard_old, end_overdue
 
+_CANCEL_AGAIN_S = 2.0
 _PRESENT_S = 5.0
 _QUIET_S = 0.5
 _EVENTS_AT_ONCE = 1000
@@ -62,10 +62,15 @@ class NatsStore:
         """End the connection; calls that wait fail."""
         self._stopped = True
         running, self._running = self._running, None
-        if running is not None:
+        if running is None:
+            return
+        # Once is not enough: a task group whose tasks fail at that moment, as the connection is
+        # lost, forgets that it was cancelled (CPython before 3.13).
+        while not running.done():
             running.cancel()
-            with suppress(asyncio.CancelledError):
-                await running
+            await asyncio.wait({running}, timeout=_CANCEL_AGAIN_S)
+        if not running.cancelled():
+            running.result()
 
     def status(self) -> StoreStatus:
         """From memory."""
