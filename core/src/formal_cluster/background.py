@@ -21,8 +21,7 @@ async def background(work: Coroutine[object, object, None], *, name: str) -> Asy
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.wait({task})
+        await end(task)
         if not task.cancelled():
             task.result()
 

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Mapping
 
+from formal_cluster.background import end
 from formal_cluster.cache.condition import Condition
 from formal_cluster.cache.evictor import Evictor
 from formal_cluster.cache.follower import Follower
@@ -81,8 +82,7 @@ class SharedCache:
         """Follow no longer. Idempotent."""
         task, self._task = self._task, None
         if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await end(task)
 
     def namespace(self, name: str) -> Namespace:
         """A declared namespace.
